@@ -1,0 +1,70 @@
+"""Every kernel once more, as plain NumPy loops: slow, short, and meant to be read.
+
+The tests and ``python -m tinygrad_cnn check`` compare the kernels with these functions. Step through one with a
+debugger to see what an operation does: the docstring holds the formula, the body follows it. Pairs are plain tuples,
+stride=(SH, SW), padding=((top, bottom), (left, right)), dilation=(DH, DW). As in the kernels, arguments are taken to
+be valid and are never written. Everything computes in float64 and answers in the dtype it was given.
+"""
+
+from tinygrad_cnn.reference.activation import (
+    leaky_relu,
+    leaky_relu_grad,
+    relu,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    tanh,
+    tanh_grad,
+)
+from tinygrad_cnn.reference.conv import conv2d, conv2d_input_grad, conv2d_weight_grad, patch_matrix
+from tinygrad_cnn.reference.linalg import linear, matmul
+from tinygrad_cnn.reference.loss import cross_entropy, cross_entropy_grad, mse_loss, nll_loss
+from tinygrad_cnn.reference.norm import batch_norm, batch_norm_grad, batch_norm_statistics
+from tinygrad_cnn.reference.pool import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_grad,
+    avg_pool2d,
+    avg_pool2d_grad,
+    max_pool2d,
+    max_pool2d_grad,
+)
+from tinygrad_cnn.reference.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
+from tinygrad_cnn.reference.update import adam, adamw, rmsprop, sgd
+
+__all__ = [
+    "adam",
+    "adamw",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_grad",
+    "avg_pool2d",
+    "avg_pool2d_grad",
+    "batch_norm",
+    "batch_norm_grad",
+    "batch_norm_statistics",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_grad",
+    "leaky_relu",
+    "leaky_relu_grad",
+    "linear",
+    "log_softmax",
+    "log_softmax_grad",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "mse_loss",
+    "nll_loss",
+    "patch_matrix",
+    "relu",
+    "relu_grad",
+    "rmsprop",
+    "sgd",
+    "sigmoid",
+    "sigmoid_grad",
+    "softmax",
+    "softmax_grad",
+    "tanh",
+    "tanh_grad",
+]
