@@ -38,9 +38,14 @@ def test_the_old_file_stays_until_the_end(tmp_path):
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "file"
     write(path, b"old")
-    with pytest.raises(type(error)), atomic_write(path) as file:
-        file.write(b"new")
-        raise error
+
+    def fail_halfway():
+        with atomic_write(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail_halfway()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 

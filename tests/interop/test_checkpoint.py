@@ -142,7 +142,7 @@ class TestGenerators:
     def test_names_must_agree(self, path):
         rng = np.random.default_rng()
         save_checkpoint(path, model=Model(), generators={"a": rng})
-        with pytest.raises(ValueError, match="generators: missing in the file: b\n.*unexpected in the file: a"):
+        with pytest.raises(ValueError, match=r"generators: missing in the file: b\n.*unexpected in the file: a"):
             load_checkpoint(path, generators={"b": rng})
 
     def test_kinds_must_agree(self, path):

@@ -108,3 +108,10 @@ def test_a_broken_generator_state_does_not_fit(kind):
             broken = copy.deepcopy(whole)
             broken["state"][key] = bad
             assert not fits_generator(broken, generator), (key, bad)
+
+
+@pytest.mark.parametrize("place", [-1, 5, 10**6])
+def test_a_place_outside_of_the_buffer_does_not_fit(place):
+    saved = through_json(np.random.Philox(2).state)
+    assert fits_generator({**saved, "buffer_pos": 4}, np.random.Generator(np.random.Philox(1)))
+    assert not fits_generator({**saved, "buffer_pos": place}, np.random.Generator(np.random.Philox(1)))
