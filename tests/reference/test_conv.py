@@ -50,8 +50,6 @@ def test_pixels_that_no_window_reaches_have_no_gradient(rng: np.random.Generator
 
 def test_equals_torch(case: tuple, torch: Any, agree: Callable[..., None]) -> None:
     x, w, b, (stride, padding, dilation, groups) = case
-    if not len(x):
-        pytest.skip("torch pads no empty batch")
     tx, tw, tb = (torch.tensor(a, requires_grad=True) for a in (x, w, b))
     padded = torch.nn.functional.pad(tx, (*padding[1], *padding[0]))
     ty = torch.nn.functional.conv2d(padded, tw, tb, stride=stride, dilation=dilation, groups=groups)
@@ -101,6 +99,10 @@ def test_patch_matrix_equals_unfold(torch: Any, agree: Callable[..., None], rng:
     x = rng.normal(size=(2, 3, 6, 8))
     unfolded = torch.nn.functional.unfold(torch.tensor(x), (3, 2), dilation=(1, 2), padding=(1, 2), stride=(2, 1))
     agree(patch_matrix(x, (3, 2), (2, 1), ((1, 1), (2, 2)), (1, 2)), unfolded)
+
+
+def test_patch_matrix_of_no_image() -> None:
+    assert patch_matrix(np.ones((0, 3, 6, 8)), (3, 2), (2, 1), ((1, 1), (0, 0)), (1, 1)).shape == (0, 18, 21)
 
 
 def test_float32_is_the_rounded_float64(case: tuple) -> None:

@@ -84,6 +84,13 @@ def test_the_formula_of_smoothing(rng: np.random.Generator) -> None:
     assert cross_entropy(x, target, WEIGHT, 9, "mean", e) == pytest.approx(expected, rel=1e-13)
 
 
+def test_the_formula_of_probabilities(rng: np.random.Generator) -> None:
+    x, target, e, C = rng.normal(size=(2, 4, 3)), rng.dirichlet(np.ones(4), size=(2, 3)).transpose(0, 2, 1), 0.3, 4
+    losses = -(WEIGHT[:, None] * ((1 - e) * target + e / C) * log_softmax(x, 1)).sum(axis=1)
+    np.testing.assert_allclose(cross_entropy(x, target, WEIGHT, -100, "none", e), losses, rtol=1e-13)
+    assert cross_entropy(x, target, WEIGHT, -100, "mean", e) == pytest.approx(losses.sum() / 6, rel=1e-13)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_all_ignored_is_nan_without_gradient(smoothing: float) -> None:
     x, target = np.ones((2, 3)), np.array([-100, -100])

@@ -40,14 +40,28 @@ def test_padding_is_never_chosen() -> None:
     assert index.tolist() == [[[[0, 1], [2, 3]]]]
 
 
+def test_overlapping_windows_share_a_pixel() -> None:
+    x = np.array([[[[1.0, 2.0, 3.0], [4.0, 9.0, 5.0]]]])
+    y, index = max_pool2d(x, (2, 2), (1, 1), NO_PADDING, (1, 1), (1, 2))
+    assert y.tolist() == [[[[9, 9]]]]
+    assert index.tolist() == [[[[4, 4]]]]
+    gx = max_pool2d_grad(np.array([[[[2.0, 3.0]]]]), index, (1, 1, 2, 3))
+    assert gx.tolist() == [[[[0, 0, 0], [0, 5, 0]]]]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_nan_wins(dtype: type, torch: Any) -> None:
+def test_the_last_nan_wins(dtype: type) -> None:
     x = np.array([[[[1, np.nan, 3, np.nan, 9]]]], dtype)
     y, index = max_pool2d(x, (1, 5), (1, 5), NO_PADDING, (1, 1), (1, 1))
     assert y.dtype == dtype
     assert np.isnan(y).all()
-    assert index == 3
-    assert torch.nn.functional.max_pool2d(torch.tensor(x), (1, 5), return_indices=True)[1] == 3
+    assert index.tolist() == [[[[3]]]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_last_nan_wins_in_torch(dtype: type, torch: Any) -> None:
+    x = torch.tensor(np.array([[[[1, np.nan, 3, np.nan, 9]]]], dtype))
+    assert torch.nn.functional.max_pool2d(x, (1, 5), return_indices=True)[1] == 3
 
 
 def test_a_window_without_a_pixel_has_no_gradient() -> None:
@@ -129,10 +143,10 @@ def test_divisors(count_include_pad: bool, divisor_override: int | None, expecte
 def test_a_window_in_the_padding_averages_to_zero() -> None:
     geometry = ((1, 2), (1, 2), ((0, 0), (4, 0)))  # columns -4 -3, -2 -1, 0 1
     for count_include_pad in (True, False):
-        y = avg_pool2d(np.ones((1, 1, 1, 2)), *geometry, (1, 3), count_include_pad, None)
+        y = avg_pool2d(np.ones((1, 1, 1, 3)), *geometry, (1, 3), count_include_pad, None)
         assert y.ravel().tolist() == [0, 0, 1]
-        gx = avg_pool2d_grad(np.array([[[[5.0, 6.0, 8.0]]]]), (1, 1, 1, 2), *geometry, count_include_pad, None)
-        assert gx.ravel().tolist() == [4, 4]
+        gx = avg_pool2d_grad(np.array([[[[5.0, 6.0, 8.0]]]]), (1, 1, 1, 3), *geometry, count_include_pad, None)
+        assert gx.ravel().tolist() == [4, 4, 0]
 
 
 # x, size, stride, padding on both sides, ceil_mode

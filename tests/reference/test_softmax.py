@@ -19,6 +19,12 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(log_softmax_grad(np.array([2.0, 1.0]), np.log([0.25, 0.75]), 0), [1.25, -1.25])
 
 
+def test_large_scores_do_not_overflow() -> None:
+    x = np.array([1000.0, 1000.0 - np.log(3)])
+    np.testing.assert_allclose(softmax(x, 0), [0.75, 0.25], rtol=1e-12)
+    np.testing.assert_allclose(log_softmax(x, 0), np.log([0.75, 0.25]), rtol=1e-12)
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize(("name", "f", "grad"), PAIRS, ids=[pair[0] for pair in PAIRS])
 def test_equals_torch(

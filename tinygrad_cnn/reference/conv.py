@@ -153,7 +153,8 @@ def patch_matrix(x: np.ndarray, size: Pair, stride: Pair, padding: tuple[Pair, P
     padded = np.pad(x, ((0, 0), (0, 0), *padding))
     for (n, _, i, j), patch in _patches(x.shape, one_filter, y_shape, stride, padding, dilation, groups=1):
         columns[n, :, :, :, i, j] = padded[patch]
-    return columns.reshape(N, C * size[0] * size[1], -1)  # (N, C, KH, KW, OH, OW) -> (N, C*KH*KW, OH*OW)
+    (KH, KW), (OH, OW) = size, y_shape[2:]
+    return columns.reshape(N, C * KH * KW, OH * OW)
 
 
 def _patches(

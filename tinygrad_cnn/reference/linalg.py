@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygrad_cnn.reference.precision import in_float64
@@ -59,7 +61,7 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     array([[11.5,  2. ]])
     """
     *rows, I = x.shape
-    y = matmul(x.reshape(-1, I), w.T)  # (rows, I) @ (I, O) -> (rows, O)
+    y = matmul(x.reshape(math.prod(rows), I), w.T)  # (rows, I) @ (I, O) -> (rows, O)
     if b is not None:
         y += b
     return y.reshape(*rows, len(w))
