@@ -1,0 +1,238 @@
+"""Backward: walk the graph from the results to the leaves, newest node first.
+
+Nodes carry the tick at which they were recorded, and an operation is always newer than its inputs. So a heap of ticks
+is a topological order without a first pass: when a node comes up, everything that consumes it has been seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import version
+from tinygrad_cnn.autograd.function import Function
+from tinygrad_cnn.autograd.mode import set_grad_enabled
+from tinygrad_cnn.autograd.variable import Leaf, Variable
+
+Edge = Function | Leaf
+
+
+def backward(
+    outputs: Sequence[Variable], gradients: Sequence[Any], retain_graph: bool | None, create_graph: bool
+) -> None:
+    """Add the gradients of ``outputs`` to the ``.grad`` of every leaf that they depend on."""
+    walk = Walk(outputs, retain_graph, create_graph)
+    walk.run(outputs, gradients)
+    for edge, total in walk.totals.items():
+        if type(edge) is Leaf:
+            deposit(edge, walk.handed_over(edge, total), walk.wrap)
+
+
+def grad(
+    outputs: Sequence[Variable],
+    inputs: Sequence[Variable],
+    grad_outputs: Sequence[Any],
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool,
+) -> tuple[Any, ...]:
+    """Return the gradients of ``outputs`` with respect to ``inputs``; no ``.grad`` is touched."""
+    wanted = []
+    for i, variable in enumerate(inputs):
+        if variable.edge is None:
+            raise RuntimeError(f"grad: input {i} (shape {variable._data.shape}) does not require a gradient")
+        wanted.append(variable.edge)
+    walk = Walk(outputs, retain_graph, create_graph, set(wanted))
+    walk.run(outputs, grad_outputs)
+    results = []
+    for i, edge in enumerate(wanted):
+        total = walk.totals.get(edge)
+        if total is None and not allow_unused:
+            raise RuntimeError(
+                f"grad: the outputs do not depend on input {i} (shape {inputs[i]._data.shape}). "
+                "Pass allow_unused=True to get None for it"
+            )
+        if total is not None and not create_graph:
+            total = walk.wrap(walk.handed_over(edge, total), None)
+        results.append(total)
+    return tuple(results)
+
+
+def deposit(edge: Edge, total: Any, wrap: Any) -> None:
+    """Accumulate a gradient; an array that the user may hold is never written."""
+    if edge.grad is None:
+        edge.grad = total if isinstance(total, Variable) else wrap(total, None)
+    elif isinstance(total, Variable):
+        edge.grad = edge.grad + total  # type: ignore[operator]
+    else:
+        edge.grad = wrap(np.asarray(edge.grad._data + total), None)
+
+
+class Walk:
+    """One traversal: the totals so far, and what is owned."""
+
+    def __init__(
+        self,
+        outputs: Sequence[Variable],
+        retain_graph: bool | None,
+        create_graph: bool,
+        wanted: set[Edge] | None = None,
+    ) -> None:
+        self.retain = create_graph if retain_graph is None else retain_graph
+        self.create = create_graph
+        self.wanted = wanted or set()
+        self.useful = None if wanted is None else useful_edges((v.edge for v in outputs), wanted)
+        self.wrap = outputs[0].wrap
+        self.totals: dict[Edge, Any] = {}
+        self.summed: set[Edge] = set()  # totals that we allocated by adding: they may be added to in place
+        self.fresh: set[Edge] = set()  # leaves whose total nobody else holds
+        self.heap: list[tuple[int, Function]] = []
+
+    def handed_over(self, edge: Edge, total: Any) -> Any:
+        """Return the total itself where it belongs to nobody else, a copy otherwise."""
+        if isinstance(total, Variable) or edge in self.summed or edge in self.fresh:
+            return total
+        return total.copy()
+
+    def run(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
+        """Propagate ``gradients`` (arrays, or variables under create_graph) from ``outputs`` down to the leaves."""
+        for variable, gradient in zip(outputs, gradients, strict=True):
+            if variable.edge is not None and (self.useful is None or variable.edge in self.useful):
+                self.add(variable.edge, gradient)
+        node: Function | None = None
+        try:
+            if self.create:
+                with set_grad_enabled(True):
+                    while self.heap:
+                        node = heappop(self.heap)[1]
+                        self.visit(node)
+            else:
+                while self.heap:
+                    node = heappop(self.heap)[1]
+                    self.visit(node)
+        except Exception as error:
+            if node is not None:
+                error.add_note(f"in the backward pass of {node.name}{f' in {node.path}' if node.path else ''}")
+            raise
+
+    def add(self, edge: Edge, g: Any) -> None:
+        """Add ``g`` to the total of ``edge``."""
+        total = self.totals.get(edge)
+        if total is None:
+            self.totals[edge] = g
+            if type(edge) is not Leaf:
+                heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, arg-type]
+        elif self.create:
+            self.totals[edge] = total + g
+        elif edge in self.summed:
+            np.add(total, g, out=total)
+        else:
+            self.totals[edge] = np.asarray(total + g)
+            self.summed.add(edge)
+
+    def visit(self, node: Function) -> None:
+        """Turn the gradient of a node's result into gradients of its inputs, then free the node."""
+        gy = self.totals[node] if node in self.wanted else self.totals.pop(node)
+        edges = node.edges
+        if node.retains_grad and not self.wanted:
+            deposit(node, gy if self.create else gy.copy(), self.wrap)
+        if edges is None:
+            raise RuntimeError(
+                f"the graph behind this {node.name} was already used and freed by an earlier backward pass. Pass "
+                "retain_graph=True to that first pass, or add the losses and call backward once"
+            )
+        if self.useful is not None and not any(edge in self.useful for edge in edges):
+            return
+        if version.latest > node.tick:
+            node.check_versions()
+        saved = node.saved
+        if self.create:
+            check_by_products(node)
+            saved = lift(node, self.wrap)
+        for i, rule, arguments in node.plan.rules:
+            if i < 0:
+                gradients = rule(node, gy, *[saved[p] for p in arguments])
+                if len(gradients) != len(edges):
+                    raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")
+                for edge, g in zip(edges, gradients, strict=True):
+                    if edge is not None and (self.useful is None or edge in self.useful):
+                        self.receive(node, edge, g, gy)
+                continue
+            edge = edges[i]
+            if self.useful is not None and edge not in self.useful:
+                continue
+            if not arguments:
+                g = rule(node, gy)
+            elif len(arguments) == 1:
+                g = rule(node, gy, saved[arguments[0]])
+            else:
+                g = rule(node, gy, *[saved[p] for p in arguments])
+            self.receive(node, edge, g, gy)  # type: ignore[arg-type]
+        if not self.retain:
+            node.saved = ()
+            node.edges = None
+            for name in node.keeps:
+                node.__dict__.pop(name, None)
+
+    def receive(self, node: Function, edge: Edge, g: Any, gy: Any) -> None:
+        """Check what a rule returned and add it to the total of ``edge``."""
+        if g is None:  # zero almost everywhere
+            g = np.zeros(edge.y_shape, edge.y_dtype)
+        if isinstance(g, Variable) is not self.create:
+            if not self.create:
+                raise RuntimeError(f"{node.name}: a rule returned a {type(g).__name__} for arrays; return an array")
+            g = self.wrap(np.asarray(g), None)
+        elif not self.create and type(g) is not ndarray:
+            g = np.asarray(g)
+        if g.shape != edge.y_shape:
+            g = node.fit(g, edge.y_shape)
+        if g.dtype != edge.y_dtype:
+            g = g.astype(edge.y_dtype)
+        total = self.totals.get(edge)
+        if total is None and type(edge) is Leaf and not self.create and g is not gy and g.base is None:
+            # Nobody else may hold what becomes a .grad: not the graph, not another leaf of the same rule.
+            shared = any(g is a for a in node.saved) or any(g is a for a in vars(node).values())
+            if not shared and not any(self.totals.get(other) is g for other in node.edges or () if other is not None):
+                self.fresh.add(edge)
+        self.add(edge, g)
+
+
+def lift(node: Function, wrap: Any) -> list[Any]:
+    """Return the saved arrays as variables on the edges that they came by; ``y`` stands on the node itself."""
+    edges = (*(node.edges or ()), node)
+    return [wrap(a, edge) if isinstance(a, ndarray) else a for a, edge in zip(node.saved, edges, strict=False)]
+
+
+def check_by_products(node: Function) -> None:
+    """Raise where a float array hangs on a node undeclared: at second order it would silently be a constant."""
+    for name, value in vars(node).items():
+        if isinstance(value, ndarray) and value.dtype.kind == "f" and name not in node.keeps:
+            raise RuntimeError(
+                f"{node.name} keeps the float array 'self.{name}', whose own gradient create_graph would lose. Let the "
+                "rule recompute it from its inputs or 'y', or list it in 'keeps' if it truly is a constant"
+            )
+
+
+def useful_edges(roots: Iterable[Edge | None], wanted: set[Edge]) -> set[Edge]:
+    """Return the edges from which a wanted one can be reached."""
+    useful = set(wanted)
+    for node in nodes_before(roots):  # oldest first: the inputs of a node come before it
+        if node not in useful and any(edge in useful for edge in node.edges or ()):
+            useful.add(node)
+    return useful
+
+
+def nodes_before(roots: Iterable[Edge | None]) -> list[Function]:
+    """Return every recorded node from which ``roots`` were computed, oldest first."""
+    seen: set[Function] = set()
+    stack = [edge for edge in roots if isinstance(edge, Function)]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(edge for edge in node.edges or () if isinstance(edge, Function) and edge not in seen)
+    return sorted(seen, key=lambda node: node.tick)

@@ -1,0 +1,255 @@
+"""A Function is an operation and, once called, the node of the graph.
+
+``forward`` sees arrays. One rule ``grad_<input>(gy, ...)`` for each input is its vector-Jacobian product; the names
+after the incoming gradient (inputs by their own name, the result as ``y``) are exactly what stays alive until backward.
+Rules run on arrays, and under ``create_graph`` on variables: they are written in operators that both understand.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+from weakref import ref
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import version
+from tinygrad_cnn.autograd.variable import Leaf, Variable
+from tinygrad_cnn.state import module_path, observer, paused_by, place, tick
+
+new = object.__new__
+_VARIADIC = 0x04  # the flag of code objects that take *args
+_RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_shape"}
+
+
+class Plan(NamedTuple):
+    """What a call keeps for backward and which rules will run, given which inputs need gradients."""
+
+    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]  # (input, rule, positions in ``saved``)
+    drops: tuple[int, ...]  # positions of the inputs that no rule reads
+    keeps_y: bool
+    keeps: bool  # anything at all
+
+
+def no_derivative(function: Function, gy: Any) -> Any:
+    """Stand as the rule of an input that has no derivative (labels, indices): asking for one is an error."""
+    raise TypeError(f"{function.name} has no derivative with respect to this input")
+
+
+def zero_derivative(function: Function, gy: Any) -> None:
+    """Stand as the rule of an input whose derivative is zero almost everywhere."""
+    return None
+
+
+class Function:
+    """The base of every operation.
+
+    A subclass defines ``forward(self, x, ...)`` on arrays and, for each input, ``grad_<input>(self, gy, ...)``; or, where
+    the gradients share work (and always for ``forward(self, *xs)``), one ``backward(self, gy, ...)`` that returns them
+    all. Facts without a gradient (sizes, indices) go on ``self``. A missing or misspelt rule is an error when the class
+    is created.
+
+    >>> import numpy as np
+    >>> from tinygrad_cnn import Tensor
+    >>> class Cube(Function):
+    ...     def forward(self, x):
+    ...         return x * x * x
+    ...     def grad_x(self, gy, x):
+    ...         return gy * 3 * x * x
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> Cube()(x).sum().backward()
+    >>> x.grad
+    Tensor([ 3., 12.])
+    """
+
+    # Facts about the class, filled in when it is created.
+    input_names: ClassVar[tuple[str, ...]] = ()
+    variadic: ClassVar[bool] = False
+    plans: ClassVar[dict[int, Plan]]
+    differentiable: ClassVar[bool] = True  # False for comparisons and the like: never recorded
+    view: ClassVar[bool] = False  # the result shares the memory of the first input
+    keeps: ClassVar[tuple[str, ...]] = ()  # attributes that hold arrays until backward
+
+    # Facts about the call, filled in when it is recorded.
+    tick: int = 0
+    edges: tuple[Function | Leaf | None, ...] | None = None
+    saved: Any = ()
+    plan: Plan
+    path: str = ""
+    y_shape: tuple[int, ...]
+    y_dtype: np.dtype
+    owner: ref[ndarray] | None = None
+    grad: Any = None
+    retains_grad: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the operation, for drawings and errors."""
+        return type(self).__name__
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.plans = {}
+        if hasattr(cls, "forward"):
+            _check_class(cls)
+
+    def apply(self, *inputs: Any) -> Any:
+        """Compute the result; record the call where an input needs a gradient. ``self(...)`` is the same.
+
+        Arrays alone give an array; with a Variable among the inputs the result is a Variable.
+        """
+        if len(inputs) == 2:  # the common case unrolled: a quarter of a microsecond less
+            a, b = inputs
+            first = ea = eb = None
+            if isinstance(b, Variable):
+                first, eb, b = b, b.edge, b._data
+            if isinstance(a, Variable):
+                first, ea, a = a, a.edge, a._data
+            y = self.forward(a, b)  # type: ignore[attr-defined]
+            mask = 0 if ea is None else 1
+            if eb is not None:
+                mask += 2
+            arrays, edges = [a, b], (ea, eb)
+        else:
+            first, mask = None, 0
+            arrays = list(inputs)
+            needs: list[Any] = [None] * len(arrays)
+            for i, v in enumerate(inputs):
+                if isinstance(v, Variable):
+                    if first is None:
+                        first = v
+                    arrays[i] = v._data
+                    if v.edge is not None:
+                        needs[i] = v.edge
+                        mask |= 1 << i
+            y = self.forward(*arrays)  # type: ignore[attr-defined]
+            edges = tuple(needs)
+        if type(y) is not ndarray:
+            y = np.asarray(y)
+        if first is None:
+            result = y
+        else:
+            result = new(first.kind)
+            result._data = y
+            result.edge = None
+            if mask and self.differentiable and paused_by.get() != get_ident():
+                result.edge = self
+                plan = self.plans.get(mask) or _make_plan(type(self), mask, len(arrays))
+                if self.tick:
+                    raise RuntimeError(f"{self.name}: one Function object records one call; create one for each call")
+                if plan.keeps:
+                    for i in plan.drops:
+                        arrays[i] = None
+                    if plan.keeps_y:
+                        arrays.append(y)
+                    self.saved = arrays
+                self.plan = plan
+                self.edges = edges
+                self.y_shape = y.shape
+                self.y_dtype = y.dtype
+                self.path = module_path.get()
+                if self.view:
+                    self.owner = ref(version.owner(y))
+                self.tick = tick()
+        watch = observer.get()
+        if watch is not None:
+            watch(self, inputs, result)
+        return result
+
+    __call__ = apply
+
+    def needs(self, i: int) -> bool:
+        """Say, inside ``backward``, whether the gradient of input ``i`` is wanted."""
+        return self.edges is not None and self.edges[i] is not None
+
+    def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
+        """Bring a gradient of another shape to the input's; only broadcasting operations can."""
+        raise RuntimeError(f"{self.name}: a gradient rule returned shape {g.shape} for an input of shape {shape}")
+
+    def check_versions(self) -> None:
+        """Raise where a saved array was written after this node was recorded."""
+        for i, array in enumerate(self.saved):
+            if isinstance(array, ndarray) and version.written_since(version.owner(array), self.tick):
+                names = (*self.input_names, "y")
+                name = names[-1] if i == len(self.edges or ()) else names[min(i, len(names) - 2)]
+                what = f"its {'result' if name == 'y' else f'input {name!r}'} (shape {array.shape})"
+                break
+        else:
+            if self.owner is None or not version.written_since(self.owner(), self.tick):
+                return
+            what = f"the memory of which its result (shape {self.y_shape}) is a view"
+        raise RuntimeError(
+            f"backward of {self.name}{f' in {self.path}' if self.path else ''}: {what} was written in place after the "
+            "operation had been recorded, so its gradient would be wrong. Write before the forward pass or to a "
+            "clone(), or compute a new tensor (x = x + v) instead"
+        )
+
+
+def _check_class(cls: type[Function]) -> None:
+    forward = cls.forward  # type: ignore[attr-defined]
+    code = forward.__code__
+    cls.variadic = bool(code.co_flags & _VARIADIC)
+    cls.input_names = code.co_varnames[1 : code.co_argcount + cls.variadic]
+    where = f"{cls.__name__}.forward"
+    if "y" in cls.input_names:
+        raise TypeError(f"{where}: an input cannot be called 'y', which is the name of the result in rules")
+    if taken := _RESERVED & set(code.co_names):
+        raise TypeError(f"{where} uses {sorted(taken)}, which the graph keeps on every node; choose other names")
+    if not cls.differentiable:
+        return
+    rules = {name[5:] for name in dir(cls) if name.startswith("grad_")}
+    joint = getattr(cls, "backward", None)
+    if joint is None and (cls.variadic or (missing := set(cls.input_names) - rules)):
+        if cls.variadic:
+            raise TypeError(f"{where} takes *{cls.input_names[-1]}, so its gradients come from one backward(self, gy)")
+        raise TypeError(
+            f"{cls.__name__} has no rule {', '.join(f'grad_{name}' for name in sorted(missing))}. Write it, or declare "
+            "it as no_derivative or zero_derivative: a forgotten gradient must not pass for zero"
+        )
+    if stray := rules - set(cls.input_names):
+        raise TypeError(f"{cls.__name__} has rules for {sorted(stray)}, but the inputs are {cls.input_names}")
+    for rule in [joint] if joint else [getattr(cls, f"grad_{name}") for name in cls.input_names]:
+        _rule_arguments(cls, rule)
+
+
+def _rule_arguments(cls: type[Function], rule: Callable[..., Any]) -> tuple[str, ...]:
+    code = rule.__code__
+    names = code.co_varnames[2 : code.co_argcount]
+    if unknown := set(names) - {*cls.input_names, "y"}:
+        raise TypeError(
+            f"{cls.__name__}.{rule.__name__} asks for {sorted(unknown)}; a rule can read the inputs "
+            f"{cls.input_names}, the result 'y', and what forward left on self"
+        )
+    return names
+
+
+def _make_plan(cls: type[Function], mask: int, count: int) -> Plan:
+    positions = {name: (i,) for i, name in enumerate(cls.input_names)} | {"y": (count,)}
+    if cls.variadic:
+        positions[cls.input_names[-1]] = tuple(range(count))
+    rules = []
+    kept: set[int] = set()
+    if joint := getattr(cls, "backward", None):
+        rules.append((-1, joint))
+    else:
+        for i, name in enumerate(cls.input_names[:count]):
+            if mask >> i & 1:
+                rule = getattr(cls, f"grad_{name}")
+                if rule is no_derivative:
+                    raise TypeError(
+                        f"{place(cls.__name__)} has no derivative with respect to its input {name!r}; detach() it"
+                    )
+                rules.append((i, rule))
+    planned = []
+    for i, rule in rules:
+        needed = tuple(p for name in _rule_arguments(cls, rule) for p in positions[name])
+        kept.update(needed)
+        planned.append((i, rule, needed))
+    inputs = kept - {count}
+    drops = tuple(i for i in range(count) if i not in inputs)
+    plan = Plan(tuple(planned), drops, count in kept, bool(kept))
+    if not cls.variadic:  # the number of masks of a variadic operation has no bound
+        cls.plans[mask] = plan
+    return plan

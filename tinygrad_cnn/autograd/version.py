@@ -1,0 +1,40 @@
+"""Who wrote which memory when: the guard against arrays that change between forward and backward.
+
+Every sanctioned write notes the tick of the one clock (state.tick) for the array that owns the memory, so that views
+need no bookkeeping of their own. In a normal training step the engine compares two integers a node.
+"""
+
+from __future__ import annotations
+
+from weakref import ref
+
+import numpy as np
+
+from tinygrad_cnn.state import tick
+
+latest = 0  # the tick of the latest write to any memory
+_writes: dict[int, tuple[ref[np.ndarray], int]] = {}
+
+
+def owner(array: np.ndarray) -> np.ndarray:
+    """Return the array that owns the memory of ``array``."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def note_write(array: np.ndarray) -> None:
+    """Remember that the memory of ``array`` is being written now."""
+    global latest
+    memory = owner(array)
+    key = id(memory)
+    known = _writes.get(key)
+    reference = known[0] if known and known[0]() is memory else ref(memory, lambda _, key=key: _writes.pop(key, None))
+    latest = tick()
+    _writes[key] = reference, latest
+
+
+def written_since(memory: np.ndarray | None, moment: int) -> bool:
+    """Say whether the memory that this array owns was written after the tick ``moment``."""
+    known = _writes.get(id(memory))
+    return known is not None and known[0]() is memory and known[1] > moment

@@ -1,0 +1,454 @@
+"""Element-wise operations: NumPy computes them, broadcasting included; the base class undoes it in backward."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function, Variable, no_derivative, zero_derivative
+from tinygrad_cnn.functional.shape import sum_to
+from tinygrad_cnn.state import place
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+class Elementwise(Function):
+    """The ceremony of every element-wise operation; a subclass holds a ufunc and its calculus."""
+
+    ufunc: ClassVar[Callable[..., ndarray]]
+
+    def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
+        """Sum a gradient over the axes along which its input was broadcast."""
+        return sum_to(g, shape)
+
+
+# --- two inputs --------------------------------------------------------------------------------------------------
+
+
+class Binary(Elementwise):
+    """y = ufunc(x1, x2)."""
+
+    def forward(self, x1: Any, x2: Any) -> ndarray:
+        try:
+            y = self.ufunc(x1, x2)
+        except (ValueError, TypeError) as error:
+            raise self.explain(x1, x2, error) from None
+        # Only a float64 result can come from a silent promotion: an integer array or a NumPy scalar beside float32.
+        return y if y.dtype is FLOAT32 else self.promoted(y, x1, x2)
+
+    grad_x1 = grad_x2 = zero_derivative
+
+    def promoted(self, y: ndarray, x1: Any, x2: Any) -> ndarray:
+        """Apply PyTorch's promotion: numbers and 0-d arrays are weak, integers meet floats as float32."""
+        for x in (x1, x2):
+            if not isinstance(x, (ndarray, np.generic, int, float)):
+                raise TypeError(f"{place(self.name)}: cannot combine a Tensor with {type(x).__name__} {x!r}")
+        return y.astype(result_type(x1, x2), copy=False) if y.dtype == FLOAT64 else y
+
+    def explain(self, x1: Any, x2: Any, error: Exception) -> Exception:
+        """Say in the words of this library why NumPy refused."""
+        if isinstance(error, ValueError) and isinstance(x1, ndarray) and isinstance(x2, ndarray):
+            return ValueError(
+                f"{place(self.name)}: shapes {x1.shape} and {x2.shape} do not broadcast: read from the right, each pair "
+                "of sizes must be equal or contain a 1. reshape(), unsqueeze() or expand() one of them"
+            )
+        kinds = " and ".join(str(x.dtype) if isinstance(x, ndarray) else type(x).__name__ for x in (x1, x2))
+        return type(error)(f"{place(self.name)}: cannot combine {kinds}: {error}")
+
+
+def result_type(*values: Any) -> np.dtype:
+    """Return PyTorch's result dtype: arrays with dimensions decide; 0-d arrays and numbers only raise the kind."""
+    arrays = [v for v in values if isinstance(v, ndarray)]
+    strong = [v.dtype for v in arrays if v.ndim] or [v.dtype for v in arrays]
+    floats = [dtype for dtype in strong if dtype.kind == "f"]
+    if floats:
+        return np.result_type(*floats)
+    return FLOAT32  # asked only where the result is a float: integers meet a float number, or are divided
+
+
+class Add(Binary):
+    """x1 + x2."""
+
+    ufunc = np.add
+
+    def grad_x1(self, gy: Any) -> Any:
+        return gy
+
+    def grad_x2(self, gy: Any) -> Any:
+        return gy
+
+
+class Sub(Binary):
+    """x1 - x2."""
+
+    ufunc = np.subtract
+
+    def grad_x1(self, gy: Any) -> Any:
+        return gy
+
+    def grad_x2(self, gy: Any) -> Any:
+        return -gy
+
+
+class Mul(Binary):
+    """x1 * x2."""
+
+    ufunc = np.multiply
+
+    def grad_x1(self, gy: Any, x2: Any) -> Any:
+        return gy * x2
+
+    def grad_x2(self, gy: Any, x1: Any) -> Any:
+        return gy * x1
+
+
+class Div(Binary):
+    """x1 / x2."""
+
+    ufunc = np.true_divide
+
+    def grad_x1(self, gy: Any, x2: Any) -> Any:
+        return gy / x2
+
+    def grad_x2(self, gy: Any, x2: Any, y: Any) -> Any:
+        return -gy * y / x2
+
+
+class Pow(Binary):
+    """x1 ** x2, with derivatives 0, 1, 0 at x1 = 0 for the exponents 0, 1, 2."""
+
+    ufunc = operator.pow  # its fast paths for small exponents are not in np.power
+
+    def grad_x1(self, gy: Any, x1: Any, x2: Any) -> Any:
+        if not isinstance(x2, (ndarray, Variable)):
+            return gy * 0.0 if x2 == 0 else gy if x2 == 1 else gy * (x2 * x1 ** (x2 - 1))
+        # where x2 = 0 the factor x2 makes 0 of any power of x1 but an infinite one
+        return gy * (x2 * x1 ** where(x2 == 0, 1.0, x2 - 1))
+
+    def grad_x2(self, gy: Any, x1: Any, y: Any) -> Any:
+        return gy * (y * log(where(x1 == 0, 1.0, x1)))  # 0 at x1 = 0
+
+
+class Maximum(Binary):
+    """The larger of x1 and x2; where they are equal each receives half of the gradient."""
+
+    ufunc = np.maximum
+
+    def grad_x1(self, gy: Any, x1: Any, x2: Any) -> Any:
+        return where(x1 == x2, gy / 2, where(x1 < x2, 0.0, gy))
+
+    def grad_x2(self, gy: Any, x1: Any, x2: Any) -> Any:
+        return where(x1 == x2, gy / 2, where(x2 < x1, 0.0, gy))
+
+
+class Minimum(Binary):
+    """The smaller of x1 and x2; where they are equal each receives half of the gradient."""
+
+    ufunc = np.minimum
+
+    def grad_x1(self, gy: Any, x1: Any, x2: Any) -> Any:
+        return where(x1 == x2, gy / 2, where(x1 > x2, 0.0, gy))
+
+    def grad_x2(self, gy: Any, x1: Any, x2: Any) -> Any:
+        return where(x1 == x2, gy / 2, where(x2 > x1, 0.0, gy))
+
+
+class Where(Elementwise):
+    """x1 where the condition holds, x2 elsewhere."""
+
+    def forward(self, condition: Any, x1: Any, x2: Any) -> ndarray:
+        if np.asarray(condition).dtype != bool:
+            raise TypeError(f"{place('where')}: the condition must be of dtype bool, got {np.asarray(condition).dtype}")
+        try:
+            y = np.where(condition, x1, x2)
+        except ValueError:
+            shapes = [np.shape(a) for a in (condition, x1, x2)]
+            raise ValueError(f"{place('where')}: shapes {shapes} do not broadcast") from None
+        return y.astype(result_type(x1, x2), copy=False) if y.dtype == FLOAT64 else y
+
+    grad_condition = no_derivative
+
+    def grad_x1(self, gy: Any, condition: Any) -> Any:
+        return where(condition, gy, 0.0)  # not gy * condition: 0 * inf is NaN
+
+    def grad_x2(self, gy: Any, condition: Any) -> Any:
+        return where(condition, 0.0, gy)
+
+
+class Compare(Binary):
+    """A comparison gives bools, which have no derivative."""
+
+    differentiable = False
+
+    def __init__(self, ufunc: Callable[..., ndarray]) -> None:
+        self.ufunc = ufunc  # type: ignore[misc]
+
+
+def add(input: Any, other: Any) -> Any:
+    """Return input + other, element by element, with broadcasting."""
+    return Add().apply(input, other)
+
+
+def sub(input: Any, other: Any) -> Any:
+    """Return input - other."""
+    return Sub().apply(input, other)
+
+
+def rsub(input: Any, other: Any) -> Any:
+    """Return other - input."""
+    return Sub().apply(other, input)
+
+
+def mul(input: Any, other: Any) -> Any:
+    """Return input * other."""
+    return Mul().apply(input, other)
+
+
+def div(input: Any, other: Any) -> Any:
+    """Return input / other; two integer tensors give float32."""
+    return Div().apply(input, other)
+
+
+def rdiv(input: Any, other: Any) -> Any:
+    """Return other / input."""
+    return Div().apply(other, input)
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    """Return input ** exponent. The derivative by the exponent is 0 where the base is 0."""
+    return Pow().apply(input, exponent)
+
+
+def rpow(input: Any, base: Any) -> Any:
+    """Return base ** input."""
+    return Pow().apply(base, input)
+
+
+def maximum(input: Any, other: Any) -> Any:
+    """Return the larger of the two, element by element; NaN propagates, equal elements share the gradient."""
+    return Maximum().apply(input, other)
+
+
+def minimum(input: Any, other: Any) -> Any:
+    """Return the smaller of the two, element by element; NaN propagates, equal elements share the gradient."""
+    return Minimum().apply(input, other)
+
+
+def where(condition: Any, input: Any, other: Any) -> Any:
+    """Return ``input`` where ``condition`` (bools) holds and ``other`` elsewhere.
+
+    The branch that is not taken receives the gradient 0, but what was computed *before* it still runs backward: in
+    ``where(x > 0, sqrt(x), 0)`` the derivative of sqrt at 0 is infinite and 0 * inf is NaN, as in PyTorch. Make the
+    argument safe first: ``sqrt(where(x > 0, x, 1))``.
+
+    >>> import numpy as np
+    >>> where(np.array([True, False]), np.array([1.0, 2.0]), 0.0)
+    array([1., 0.])
+    """
+    return Where().apply(condition, input, other)
+
+
+def eq(input: Any, other: Any) -> Any:
+    """Return input == other as bools."""
+    return Compare(np.equal).apply(input, other)
+
+
+def ne(input: Any, other: Any) -> Any:
+    """Return input != other as bools."""
+    return Compare(np.not_equal).apply(input, other)
+
+
+def lt(input: Any, other: Any) -> Any:
+    """Return input < other as bools."""
+    return Compare(np.less).apply(input, other)
+
+
+def le(input: Any, other: Any) -> Any:
+    """Return input <= other as bools."""
+    return Compare(np.less_equal).apply(input, other)
+
+
+def gt(input: Any, other: Any) -> Any:
+    """Return input > other as bools."""
+    return Compare(np.greater).apply(input, other)
+
+
+def ge(input: Any, other: Any) -> Any:
+    """Return input >= other as bools."""
+    return Compare(np.greater_equal).apply(input, other)
+
+
+# --- one input ---------------------------------------------------------------------------------------------------
+
+
+class Unary(Elementwise):
+    """y = ufunc(x), in the dtype of x."""
+
+    def forward(self, x: ndarray) -> ndarray:
+        return self.ufunc(x)
+
+    grad_x = zero_derivative
+
+
+class FloatUnary(Unary):
+    """y = ufunc(x) for a function of real numbers: integers become float32 first."""
+
+    def forward(self, x: ndarray) -> ndarray:
+        return self.ufunc(x if x.dtype.kind == "f" else x.astype(np.float32))
+
+
+class Neg(Unary):
+    """-x."""
+
+    ufunc = np.negative
+
+    def grad_x(self, gy: Any) -> Any:
+        return -gy
+
+
+class Exp(FloatUnary):
+    """e ** x."""
+
+    ufunc = np.exp
+
+    def grad_x(self, gy: Any, y: Any) -> Any:
+        return gy * y
+
+
+class Log(FloatUnary):
+    """The natural logarithm."""
+
+    ufunc = np.log
+
+    def grad_x(self, gy: Any, x: Any) -> Any:
+        return gy / x
+
+
+class Sqrt(FloatUnary):
+    """The square root; its derivative at 0 is infinite."""
+
+    ufunc = np.sqrt
+
+    def grad_x(self, gy: Any, y: Any) -> Any:
+        return gy / (2 * y)
+
+
+class Sign(Unary):
+    """-1, 0 or 1."""
+
+    ufunc = np.sign
+
+
+class Abs(Unary):
+    """|x|, with derivative 0 at 0."""
+
+    ufunc = np.absolute
+
+    def grad_x(self, gy: Any, x: Any) -> Any:
+        return gy * sign(x)
+
+
+class Clamp(Elementwise):
+    """x limited to [low, high]; the gradient passes at both bounds."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x: ndarray) -> ndarray:
+        y = np.clip(x, self.low, self.high)
+        return y if x.dtype.kind == "f" or y.dtype.kind != "f" else y.astype(np.float32)
+
+    def grad_x(self, gy: Any, x: Any) -> Any:
+        if self.low is not None:
+            gy = where(x < self.low, 0.0, gy)
+        return gy if self.high is None else where(x > self.high, 0.0, gy)
+
+
+def neg(input: Any) -> Any:
+    """Return -input."""
+    return Neg().apply(input)
+
+
+def exp(input: Any) -> Any:
+    """Return e to the power of input."""
+    return Exp().apply(input)
+
+
+def log(input: Any) -> Any:
+    """Return the natural logarithm; -inf at 0 and NaN below, with NumPy's warning."""
+    return Log().apply(input)
+
+
+def sqrt(input: Any) -> Any:
+    """Return the square root; NaN below 0, and an infinite derivative at 0."""
+    return Sqrt().apply(input)
+
+
+def sign(input: Any) -> Any:
+    """Return -1, 0 or 1; the derivative is 0."""
+    return Sign().apply(input)
+
+
+def abs(input: Any) -> Any:
+    """Return the absolute value; the derivative at 0 is 0."""
+    return Abs().apply(input)
+
+
+def clamp(input: Any, min: float | None = None, max: float | None = None) -> Any:
+    """Limit each element to [min, max]; either bound may be None. At the bounds the gradient passes.
+
+    >>> import numpy as np
+    >>> clamp(np.array([-2.0, 0.5, 9.0]), 0, 1)
+    array([0. , 0.5, 1. ])
+    """
+    for name, bound in (("min", min), ("max", max)):
+        if bound is not None and not isinstance(bound, (int, float, np.number)):
+            raise TypeError(
+                f"{place('clamp')}: {name} must be a number or None, got {type(bound).__name__}; maximum() and "
+                "minimum() take tensors"
+            )
+    if min is None and max is None:
+        raise ValueError(f"{place('clamp')}: give at least one of min and max")
+    low, high = (bound.item() if isinstance(bound, np.number) else bound for bound in (min, max))
+    return Clamp(low, high).apply(input)
+
+
+class Cast(Elementwise):
+    """The same numbers in another dtype; the engine returns gradients in the dtype of the input."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+        self.differentiable = dtype.kind == "f"  # type: ignore[misc]
+
+    def forward(self, x: ndarray) -> ndarray:
+        return x.astype(self.dtype)
+
+    def grad_x(self, gy: Any) -> Any:
+        return gy
+
+
+class Clone(Elementwise):
+    """A copy."""
+
+    def forward(self, x: ndarray) -> ndarray:
+        return x.copy()
+
+    def grad_x(self, gy: Any) -> Any:
+        return gy
+
+
+def astype(input: Any, dtype: Any) -> Any:
+    """Return the input in another dtype (itself where it has it already)."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "biuf" or dtype == np.float16:
+        raise TypeError(f"{place('astype')}: {dtype} is not supported; use float32, float64, an integer type or bool")
+    return input if input.dtype == dtype else Cast(dtype).apply(input)
+
+
+def clone(input: Any) -> Any:
+    """Return a copy through which gradients flow."""
+    return Clone().apply(input)

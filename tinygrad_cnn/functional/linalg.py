@@ -1,0 +1,113 @@
+"""Matrix products: bilinear, so each gradient is a matrix product too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.functional.reduce import sum
+from tinygrad_cnn.functional.shape import reshape, shape_of, sum_to, transpose
+from tinygrad_cnn.kernels import gemm as kernel
+from tinygrad_cnn.state import place
+
+
+class MatMul(Function):
+    """y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n], leading axes broadcast."""
+
+    def forward(self, a: ndarray, b: ndarray) -> ndarray:
+        return kernel.matmul(a, b)
+
+    def grad_a(self, gy: Any, b: Any) -> Any:
+        return matmul(gy, transpose(b, -1, -2))
+
+    def grad_b(self, gy: Any, a: Any) -> Any:
+        return matmul(transpose(a, -1, -2), gy)
+
+    def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
+        """Sum over the leading axes along which an operand was broadcast."""
+        return sum_to(g, shape)
+
+
+class Linear(Function):
+    """y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]."""
+
+    def forward(self, x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
+        return kernel.linear(x, w, b)
+
+    def grad_x(self, gy: Any, w: Any) -> Any:
+        return matmul(gy, w)
+
+    def grad_w(self, gy: Any, x: Any) -> Any:
+        return matmul(transpose(gy, 0, 1), x)
+
+    def grad_b(self, gy: Any) -> Any:
+        return sum(gy, 0)
+
+
+def same_float(op: str, **operands: Any) -> None:
+    """Raise TypeError unless all operands (None left out) are float32 or float64 and of one dtype."""
+    dtypes = {name: operand.dtype for name, operand in operands.items() if operand is not None}
+    if len(set(dtypes.values())) > 1 or any(d not in (np.float32, np.float64) for d in dtypes.values()):
+        found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+        raise TypeError(
+            f"{place(op)}: needs float32 or float64 and one dtype for all, got {found}; convert with .astype()"
+        )
+
+
+def matmul(input: Any, other: Any) -> Any:
+    """Return the matrix product; vectors are promoted and leading axes broadcast, as in NumPy.
+
+    >>> import numpy as np
+    >>> matmul(np.ones((2, 3)), np.ones((3, 4))).shape
+    (2, 4)
+    """
+    a_shape, b_shape = shape_of(input), shape_of(other)
+    if not a_shape or not b_shape:
+        raise ValueError(f"{place('matmul')}: needs at least one axis on each side, got shapes {a_shape} and {b_shape}")
+    a = reshape(input, 1, -1) if len(a_shape) == 1 else input
+    b = reshape(other, -1, 1) if len(b_shape) == 1 else other
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(
+            f"{place('matmul')}: shapes {a_shape} and {b_shape}: the last size of the first ({a.shape[-1]}) must equal "
+            f"the {'only' if len(b_shape) == 1 else 'last but one'} size of the second ({b.shape[-2]})"
+        )
+    try:
+        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ValueError(f"{place('matmul')}: the leading sizes of {a_shape} and {b_shape} do not broadcast") from None
+    same_float("matmul", input=a, other=b)
+    y = MatMul().apply(a, b)
+    if len(a_shape) == 1 or len(b_shape) == 1:
+        rows = () if len(a_shape) == 1 else y.shape[-2:-1]
+        y = reshape(y, *y.shape[:-2], *rows, *(() if len(b_shape) == 1 else y.shape[-1:]))
+    return y
+
+
+def rmatmul(input: Any, other: Any) -> Any:
+    """Return other @ input."""
+    return matmul(other, input)
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    """Return input @ weight.T + bias.
+
+    input (..., I), weight (O, I), bias (O,)  ->  (..., O).
+
+    >>> import numpy as np
+    >>> linear(np.ones((8, 400)), np.ones((120, 400)), np.zeros(120)).shape
+    (8, 120)
+    """
+    x, w = shape_of(input), shape_of(weight)
+    if not x or len(w) != 2 or x[-1] != w[1]:
+        raise ValueError(
+            f"{place('linear')}: input (..., I) and weight (O, I) must agree in I, got input {x} and weight {w}. "
+            "After convolutions, flatten(1) joins channels, height and width into I"
+        )
+    if bias is not None and shape_of(bias) != w[:1]:
+        raise ValueError(f"{place('linear')}: bias must have shape ({w[0]},) for weight {w}, got {shape_of(bias)}")
+    same_float("linear", input=input, weight=weight, bias=bias)
+    y = Linear().apply(input if len(x) == 2 else reshape(input, -1, w[1]), weight, bias)
+    return y if len(x) == 2 else reshape(y, *x[:-1], w[0])

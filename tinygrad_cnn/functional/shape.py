@@ -1,0 +1,416 @@
+"""Operations that move elements without changing them. Each is linear, and its adjoint moves them back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function, Variable
+from tinygrad_cnn.state import place
+
+Shape = tuple[int, ...]
+
+
+# --- arguments ---------------------------------------------------------------------------------------------------
+
+
+def shape_of(x: Any) -> Shape:
+    """Return the shape of an array or a tensor; numbers have the shape ()."""
+    return x.shape if hasattr(x, "shape") else np.shape(x)
+
+
+def either(op: str, dim: Any, axis: Any) -> Any:
+    """Return the one of PyTorch's ``dim`` and NumPy's ``axis`` that was given."""
+    if axis is None:
+        return dim
+    if dim is not None:
+        raise TypeError(f"{place(op)}: dim and axis are two names of one argument; give one of them")
+    return axis
+
+
+def axis_index(op: str, dim: Any, ndim: int) -> int:
+    """Return ``dim`` counted from the front, or raise an error that names the range."""
+    try:
+        index = dim.__index__()
+    except AttributeError:
+        raise TypeError(f"{place(op)}: dim must be an int, got {dim!r}") from None
+    if not -ndim <= index < ndim:
+        raise IndexError(f"{place(op)}: dim {index} is out of range for {ndim} dimensions ({-ndim} to {ndim - 1})")
+    return index % ndim
+
+
+def axes_tuple(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """Return sorted axes counted from the front; None means all of them."""
+    if dim is None:
+        return tuple(range(ndim))
+    axes = [axis_index(op, d, ndim) for d in (dim if isinstance(dim, Iterable) else (dim,))]
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{place(op)}: dim {dim!r} names an axis twice")
+    return tuple(sorted(axes))
+
+
+def sizes(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    """Return the ints of ``f(2, 3)`` or ``f((2, 3))``."""
+    parts = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Iterable) else tuple(shape)
+    try:
+        return tuple(part.__index__() for part in parts)
+    except AttributeError:
+        raise TypeError(f"{place(op)}: sizes must be ints, got {parts}") from None
+
+
+# --- reshape and friends -----------------------------------------------------------------------------------------
+
+
+class Reshape(Function):
+    """The same elements, in the same order, under another shape."""
+
+    view = True
+
+    def __init__(self, target: Shape) -> None:
+        self.target = target
+
+    def forward(self, x: ndarray) -> ndarray:
+        self.x_shape = x.shape
+        try:
+            return x.reshape(self.target)
+        except ValueError:
+            raise ValueError(
+                f"{place('reshape')}: shape {x.shape} has {x.size} elements, which do not fill {self.target}"
+            ) from None
+
+    def grad_x(self, gy: Any) -> Any:
+        return reshape(gy, self.x_shape)
+
+
+def reshape(input: Any, *shape: Any) -> Any:
+    """Return the same elements under another shape; one size may be -1 and is computed.
+
+    >>> import numpy as np
+    >>> reshape(np.arange(6), 2, -1).shape
+    (2, 3)
+    """
+    return Reshape(sizes("reshape", shape)).apply(input)
+
+
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Join the axes from ``start_dim`` to ``end_dim`` (included) into one.
+
+    >>> import numpy as np
+    >>> flatten(np.zeros((8, 16, 5, 5)), 1).shape
+    (8, 400)
+    """
+    shape = shape_of(input)
+    if not shape:
+        return reshape(input, (1,))
+    start, end = axis_index("flatten", start_dim, len(shape)), axis_index("flatten", end_dim, len(shape))
+    if start > end:
+        raise ValueError(f"{place('flatten')}: start_dim {start_dim} comes after end_dim {end_dim} in shape {shape}")
+    return reshape(input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+
+
+def squeeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
+    """Remove axes of size 1: all of them, or those that ``dim`` names (others among these stay)."""
+    shape, dim = shape_of(input), either("squeeze", dim, axis)
+    axes = axes_tuple("squeeze", dim, len(shape))
+    return reshape(input, tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+
+
+def unsqueeze(input: Any, dim: int) -> Any:
+    """Insert an axis of size 1 at position ``dim`` of the result."""
+    shape = shape_of(input)
+    at = axis_index("unsqueeze", dim, len(shape) + 1)
+    return reshape(input, (*shape[:at], 1, *shape[at:]))
+
+
+class Permute(Function):
+    """Axes in another order; the adjoint is the inverse order."""
+
+    view = True
+
+    def __init__(self, order: tuple[int, ...]) -> None:
+        self.order = order
+
+    def forward(self, x: ndarray) -> ndarray:
+        return x.transpose(self.order)
+
+    def grad_x(self, gy: Any) -> Any:
+        inverse = sorted(range(len(self.order)), key=self.order.__getitem__)
+        return Permute(tuple(inverse)).apply(gy)
+
+
+def permute(input: Any, *dims: Any) -> Any:
+    """Return the axes in the order ``dims``, each named once.
+
+    >>> import numpy as np
+    >>> permute(np.zeros((2, 28, 30, 3)), 0, 3, 1, 2).shape
+    (2, 3, 28, 30)
+    """
+    ndim = len(shape_of(input))
+    order = tuple(axis_index("permute", d, ndim) for d in sizes("permute", dims))
+    if sorted(order) != list(range(ndim)):
+        raise ValueError(f"{place('permute')}: dims {order} must name each of the {ndim} axes once")
+    return Permute(order).apply(input)
+
+
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Swap two axes (NumPy's ``transpose``, which reorders all of them, is `permute` here)."""
+    ndim = len(shape_of(input))
+    a, b = axis_index("transpose", dim0, ndim), axis_index("transpose", dim1, ndim)
+    order = list(range(ndim))
+    order[a], order[b] = b, a
+    return Permute(tuple(order)).apply(input)
+
+
+# --- broadcasting and its adjoint --------------------------------------------------------------------------------
+
+
+class Expand(Function):
+    """Repeat along axes of size 1, as broadcasting does."""
+
+    view = True
+
+    def __init__(self, target: Shape) -> None:
+        self.target = target
+
+    def forward(self, x: ndarray) -> ndarray:
+        self.x_shape = x.shape
+        try:
+            return np.broadcast_to(x, self.target)
+        except ValueError:
+            raise ValueError(
+                f"{place('expand')}: shape {x.shape} does not broadcast to {self.target}: read from the right, each "
+                "size must be equal or 1"
+            ) from None
+
+    def grad_x(self, gy: Any) -> Any:
+        return sum_to(gy, self.x_shape)
+
+
+class SumTo(Function):
+    """Sum over the axes along which ``target`` would be broadcast to the shape of x."""
+
+    def __init__(self, target: Shape) -> None:
+        self.target = target
+
+    def forward(self, x: ndarray) -> ndarray:
+        self.x_shape = x.shape
+        extra = x.ndim - len(self.target)
+        axes = tuple(i for i in range(x.ndim) if i < extra or self.target[i - extra] == 1 != x.shape[i])
+        # float32 is summed in float64: a long sum keeps its digits
+        return x.sum(axis=axes, dtype=np.float64 if x.dtype.kind == "f" else None).astype(x.dtype).reshape(self.target)
+
+    def grad_x(self, gy: Any) -> Any:
+        return Expand(self.x_shape).apply(gy)
+
+
+def expand(input: Any, *sizes_: Any) -> Any:
+    """Broadcast to a larger shape without copying; -1 keeps the size of an axis.
+
+    >>> import numpy as np
+    >>> expand(np.array([[1.0], [2.0]]), 2, 3)
+    array([[1., 1., 1.],
+           [2., 2., 2.]])
+    """
+    target, shape = sizes("expand", sizes_), shape_of(input)
+    extra = len(target) - len(shape)
+    if -1 in target[: max(extra, 0)]:
+        raise ValueError(f"{place('expand')}: -1 keeps the size of an axis, but {target} uses it for a new one")
+    return Expand(tuple(shape[i - extra] if n == -1 else n for i, n in enumerate(target))).apply(input)
+
+
+def sum_to(x: Any, shape: Shape) -> Any:
+    """Undo broadcasting: sum ``x`` to ``shape``, over leading axes and those where ``shape`` has a 1."""
+    return x if x.shape == shape else SumTo(shape).apply(x)
+
+
+# --- indexing ----------------------------------------------------------------------------------------------------
+
+
+def array_key(key: Any) -> Any:
+    """Return an index in which tensors are replaced by their arrays."""
+    if isinstance(key, tuple):
+        return tuple(array_key(part) for part in key)
+    if isinstance(key, Variable):
+        key = key._data
+    if isinstance(key, list):
+        key = np.asarray([array_key(part) for part in key])
+    return key
+
+
+def is_basic(key: Any) -> bool:
+    """Say whether NumPy answers this index with a view: ints, slices, None and ... only."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(
+        part is None or part is Ellipsis or (isinstance(part, (slice, int, np.integer)) and not isinstance(part, bool))
+        for part in parts
+    )
+
+
+class Index(Function):
+    """x[key]; the adjoint adds what comes back at the places it was read from."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+        self.view = is_basic(key)
+
+    def forward(self, x: ndarray) -> ndarray:
+        self.x_shape = x.shape
+        try:
+            return x[self.key]
+        except IndexError as error:
+            raise IndexError(f"{place('indexing')} an array of shape {x.shape}: {error}") from None
+
+    def grad_x(self, gy: Any) -> Any:
+        return Scatter(self.key, self.x_shape).apply(gy)
+
+
+class Scatter(Function):
+    """Zeros of ``x_shape`` with gy added at ``key``; indices that repeat accumulate."""
+
+    def __init__(self, key: Any, x_shape: Shape) -> None:
+        self.key, self.x_shape = key, x_shape
+
+    def forward(self, gy: ndarray) -> ndarray:
+        gx = np.zeros(self.x_shape, gy.dtype)
+        if is_basic(self.key):
+            gx[self.key] = gy
+        else:
+            np.add.at(gx, self.key, gy)
+        return gx
+
+    def grad_gy(self, ggx: Any) -> Any:
+        return Index(self.key).apply(ggx)
+
+
+def index(input: Any, key: Any) -> Any:
+    """Return ``input[key]``: ints, slices, None, ..., integer and boolean arrays or tensors, and tuples of them."""
+    return Index(array_key(key)).apply(input)
+
+
+class SetItem(Function):
+    """x with v written at ``key``: the one operation that writes the memory of its input."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def forward(self, x: ndarray, v: Any) -> ndarray:
+        self.x_shape = x.shape
+        x[self.key] = v
+        return x
+
+    def grad_x(self, gy: Any) -> Any:
+        written = np.zeros(self.x_shape, bool)
+        written[self.key] = True
+        return Mask(~written).apply(gy)
+
+    def grad_v(self, gy: Any) -> Any:
+        return Index(self.key).apply(gy)
+
+    def fit(self, g: Any, shape: Shape) -> Any:
+        """Sum over the axes along which v was broadcast."""
+        return sum_to(g, shape)
+
+
+class Mask(Function):
+    """x where ``mask`` holds and 0 elsewhere, without multiplying: 0 * inf would be NaN. Its own adjoint."""
+
+    def __init__(self, mask: ndarray) -> None:
+        self.mask = mask
+
+    def forward(self, x: ndarray) -> ndarray:
+        return np.where(self.mask, x, x.dtype.type(0))
+
+    def grad_x(self, gy: Any) -> Any:
+        return Mask(self.mask).apply(gy)
+
+
+# --- joining and padding -----------------------------------------------------------------------------------------
+
+
+class Cat(Function):
+    """Arrays side by side along one axis; the adjoint cuts them apart."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: ndarray) -> ndarray:
+        self.cuts = np.cumsum([0, *(x.shape[self.axis] for x in xs)]).tolist()
+        return np.concatenate(xs, self.axis)
+
+    def backward(self, gy: Any) -> list[Any]:
+        before = (slice(None),) * self.axis
+        pieces = zip(self.cuts[:-1], self.cuts[1:], strict=True)
+        return [
+            Index((*before, slice(start, stop))).apply(gy) if self.needs(i) else None
+            for i, (start, stop) in enumerate(pieces)
+        ]
+
+
+def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any:
+    """Join tensors along the existing axis ``dim``; all other sizes must agree.
+
+    >>> import numpy as np
+    >>> cat([np.zeros((2, 3)), np.zeros((2, 5))], 1).shape
+    (2, 8)
+    """
+    tensors, dim = list(tensors), dim if axis is None else axis
+    if not tensors:
+        raise ValueError(f"{place('cat')}: needs at least one tensor")
+    shapes = [shape_of(t) for t in tensors]
+    at = axis_index("cat", dim, len(shapes[0]))
+    for shape in shapes:
+        if len(shape) != len(shapes[0]) or any(
+            m != n for i, (m, n) in enumerate(zip(shape, shapes[0], strict=True)) if i != at
+        ):
+            raise ValueError(f"{place('cat')}: along dim {at} all other sizes must agree, got shapes {shapes}")
+    return Cat(at).apply(*tensors)
+
+
+def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any:
+    """Join tensors of one shape along a new axis ``dim``."""
+    tensors, dim = list(tensors), dim if axis is None else axis
+    shapes = [shape_of(t) for t in tensors]
+    if len(set(shapes)) > 1:
+        raise ValueError(
+            f"{place('stack')}: all shapes must be equal, got {shapes}; cat() joins along an existing axis"
+        )
+    return cat([unsqueeze(t, dim) for t in tensors], axis_index("stack", dim, len(shapes[0]) + 1) if shapes else 0)
+
+
+class Pad(Function):
+    """A constant around (or, where negative, a cut off) each axis."""
+
+    def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
+        self.widths, self.value = widths, value
+
+    def forward(self, x: ndarray) -> ndarray:
+        crop = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, self.widths, strict=True))
+        grow = [(max(a, 0), max(b, 0)) for a, b in self.widths]
+        return np.pad(x[crop], grow, constant_values=self.value)
+
+    def grad_x(self, gy: Any) -> Any:
+        return Pad(tuple((-a, -b) for a, b in self.widths), 0.0).apply(gy)
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    """Pad with a constant; ``pad`` lists (before, after) of the last axis first, as in PyTorch.
+
+    >>> import numpy as np
+    >>> pad(np.ones((1, 1, 2, 3)), (1, 1, 0, 2)).shape        # width +1 +1, height +0 +2
+    (1, 1, 4, 5)
+    """
+    if mode != "constant":
+        raise NotImplementedError(f"{place('pad')}: mode {mode!r} is not implemented; only 'constant' is")
+    shape, ends = shape_of(input), sizes("pad", tuple(pad))
+    if len(ends) % 2 or len(ends) > 2 * len(shape):
+        raise ValueError(f"{place('pad')}: pad must hold a pair for each of at most {len(shape)} axes, got {ends}")
+    pairs = list(zip(ends[::2], ends[1::2], strict=True))
+    widths = tuple([(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1])
+    for n, (a, b) in zip(shape, widths, strict=True):
+        if n + a + b < 0:
+            raise ValueError(f"{place('pad')}: padding {(a, b)} would leave an axis of size {n} + {a} + {b} < 0")
+    return Pad(widths, 0.0 if value is None else value).apply(input)

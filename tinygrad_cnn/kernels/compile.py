@@ -1,0 +1,224 @@
+"""Compile kernels lazily, once for each dtype, and keep them in a cache that is never stale.
+
+A kernel is a plain Python function with loops: the serial *unit of work*. ``@kernel`` turns it into numba code that
+releases the interpreter lock. numba's own cache looks only at the file in which a function stands and ignores
+compiler options, so an edit of a callee would go unseen. Ours is keyed by the text of all kernel sources, the options,
+the versions and the processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import platform
+import sys
+import tempfile
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, overload
+
+import llvmlite
+import numba
+import numpy as np
+from numba import types
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from tinygrad_cnn import state
+
+# A multiply and an add may become one instruction. Everything else keeps IEEE rules: NaN and infinity must propagate.
+CONTRACT = frozenset({"contract"})
+# Sums may be reordered (and so vectorised): only convolution, matrix products and sums ask for it.
+REASSOC = frozenset({"contract", "reassoc"})
+
+
+class Kernel:
+    """A unit of work that is compiled at its first call, once for each dtype of its first argument.
+
+    Arrays are C-contiguous; those not named in ``writes`` are typed read-only, so that frozen and writable arrays
+    share one compilation. Further arguments are ints (int64), floats (float64) and bools.
+    """
+
+    def __init__(self, function: Callable[..., Any], writes: frozenset[str], fastmath: frozenset[str]) -> None:
+        code = function.__code__
+        self.names = code.co_varnames[: code.co_argcount]
+        unknown = writes - set(self.names)
+        if unknown:
+            raise TypeError(f"kernel {function.__name__}: writes names {sorted(unknown)}, which are no parameters")
+        self.function = function
+        self.writes = writes
+        self.fastmath = fastmath
+        self.dispatchers: dict[str, Callable[..., Any]] = {}
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+
+    def __call__(self, *args: Any) -> Any:
+        """Run the kernel: the first argument is an array, whose dtype chooses the compilation."""
+        dispatcher = self.dispatchers.get(args[0].dtype.char)
+        return (dispatcher or self.compile(args))(*args)
+
+    def compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        """Compile for arguments like these (or load the compilation from the cache) and return it."""
+        if numba.config.DISABLE_JIT:
+            return self.function
+        with _compiling:
+            dtype = args[0].dtype.char
+            if dtype not in self.dispatchers:
+                self.dispatchers[dtype] = self._compile(args)
+            return self.dispatchers[dtype]
+
+    def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        dispatcher = numba.njit(
+            self.function, nogil=True, error_model="numpy", fastmath=set(self.fastmath), no_cfunc_wrapper=True
+        )
+        dispatcher._cache = KernelCache(self)
+        dispatcher.compile(
+            tuple(_type(value, name in self.writes) for name, value in zip(self.names, args, strict=True))
+        )
+        dispatcher.disable_compile()
+        return dispatcher
+
+
+_compiling = threading.Lock()
+
+
+def _type(value: Any, written: bool) -> types.Type:
+    if isinstance(value, np.ndarray):
+        return types.Array(numba.from_dtype(value.dtype), value.ndim, "C", readonly=not written)
+    return {bool: types.boolean, int: types.int64, float: types.float64}[type(value)]
+
+
+@overload
+def kernel(function: Callable[..., Any]) -> Kernel: ...
+@overload
+def kernel(*, writes: str = "y", reassoc: bool = False) -> Callable[[Callable[..., Any]], Kernel]: ...
+def kernel(function: Callable[..., Any] | None = None, *, writes: str = "y", reassoc: bool = False) -> Any:
+    """Make a unit of work of a function with loops; ``writes`` names the arrays that it fills, by default ``y``."""
+
+    def decorate(function: Callable[..., Any]) -> Kernel:
+        return Kernel(function, frozenset(writes.split()), REASSOC if reassoc else CONTRACT)
+
+    return decorate(function) if function is not None else decorate
+
+
+def device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper that kernels call; it lives and is cached inside its callers."""
+    return numba.njit(function, nogil=True, error_model="numpy", fastmath=set(CONTRACT))
+
+
+class KernelCache(_Cache):
+    """One file a compilation: a digest, then what numba pickles. A file that does not check out is compiled anew."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._enabled = True
+
+    def _path(self, signature: Any, codegen: Any) -> Path:
+        kernel = self._kernel
+        key = repr(
+            (signature.args, sorted(kernel.fastmath), kernel.function.__code__.co_firstlineno, codegen.magic_tuple())
+        )
+        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+        return cache_folder() / f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}-{digest}.kernel"
+
+    def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
+        """Return the compilation from the cache, or None where there is no sound one."""
+        target_context.refresh()
+        path = self._path(sig, target_context.codegen())
+        if self._enabled and path.exists():
+            try:
+                content = path.read_bytes()
+                digest, payload = content[:32], content[32:]
+                if hashlib.sha256(payload).digest() != digest:
+                    raise ValueError("the file is damaged")
+                return CompileResult._rebuild(target_context, *pickle.loads(payload))
+            except Exception as error:
+                _warn_once(f"the kernel cache file {path} cannot be used ({error}); compiling again")
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if state.on_compile is not None:
+            state.on_compile(self._kernel.__name__)
+        return None
+
+    def save_overload(self, sig: Any, data: CompileResult) -> None:
+        """Write the compilation to the cache; a full or read-only disk costs a warning, not the run."""
+        if not self._enabled:
+            return
+        path = self._path(sig, data.codegen)
+        try:
+            payload = dumps(data._reduce())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _replacing(path) as temporary:
+                temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+        except OSError as error:
+            _warn_once(f"kernels cannot be cached in {path.parent} ({error}); they are compiled again in every process")
+
+    @property
+    def cache_path(self) -> str:
+        """The folder of the cache."""
+        return str(cache_folder())
+
+    def enable(self) -> None:
+        """Use the cache."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Neither read nor write the cache."""
+        self._enabled = False
+
+    def flush(self) -> None:
+        """Forget nothing: files are keyed by content and never stale."""
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    # Two processes may write the same file at once: each writes its own, and the last rename wins with a whole file.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_warned = False
+
+
+def _warn_once(message: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(f"tinygrad_cnn: {message}", RuntimeWarning, stacklevel=2)
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of this version's compiled kernels: a name that changes with every source, option and version."""
+    digest = hashlib.sha256(
+        repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, platform.machine())).encode()
+    )
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return _cache_root() / digest.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    asked = os.environ.get("TINYGRAD_CNN_KERNEL_CACHE") or os.environ.get("NUMBA_CACHE_DIR")
+    if asked:
+        return Path(asked) / "tinygrad_cnn-kernels"
+    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    root = Path(os.environ.get("XDG_CACHE_HOME") or home) / "tinygrad_cnn" / "kernels"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            return root
+    except OSError:  # a read-only home: another place that only this user can write to
+        return Path(tempfile.gettempdir()) / f"tinygrad_cnn-kernels-{os.getuid()}"

@@ -1,0 +1,112 @@
+"""Output sizes and padding: the integer arithmetic of convolution and pooling, and its errors.
+
+    OH = (H + top + bottom - DH*(KH - 1) - 1) // SH + 1
+
+Everything here is plain Python on ints; this file is open to every floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tinygrad_cnn.state import place
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+
+# No array of ours may have more elements than this: a huge padding is an error message, not an exhausted machine.
+MOST_ELEMENTS = 2**33
+
+
+def whole(op: str, name: str, value: Any, least: int) -> int:
+    """Return ``value`` as an int of at least ``least``, or raise an error that names the argument."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = value.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(f"{place(op)}: {name} must be an int or a pair of ints, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{place(op)}: {name} must be at least {least}, got {number}")
+    return number
+
+
+def pair(op: str, name: str, value: Any, least: int = 1) -> Pair:
+    """Return (value for the height, value for the width) of an int or a pair of ints."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        parts = tuple(value)
+        if len(parts) == 1:
+            parts *= 2
+        if len(parts) != 2:
+            raise ValueError(f"{place(op)}: {name} must be an int or a pair (height, width), got {value!r}")
+        return whole(op, name, parts[0], least), whole(op, name, parts[1], least)
+    number = whole(op, name, value, least)
+    return number, number
+
+
+def padding_pairs(op: str, value: Any) -> Padding:
+    """Return ((top, bottom), (left, right)) of an int, a pair (height, width) or a pair of pairs."""
+    parts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    if len(parts) == 2 and all(isinstance(part, Iterable) for part in parts):
+        return pair(op, "padding (top, bottom)", parts[0], 0), pair(op, "padding (left, right)", parts[1], 0)
+    height, width = pair(op, "padding", value, 0)
+    return (height, height), (width, width)
+
+
+def same_padding(extent: int) -> Pair:
+    """Return (before, after) for padding='same' of a kernel that spans ``extent`` pixels; the odd one goes after."""
+    total = extent - 1
+    return total // 2, total - total // 2
+
+
+class Window(NamedTuple):
+    """The sliding window of a convolution or a pooling; every field is a pair (height, width)."""
+
+    size: Pair
+    stride: Pair
+    padding: Padding
+    dilation: Pair
+
+    @property
+    def extent(self) -> Pair:
+        """How many pixels the dilated window spans: d*(k - 1) + 1."""
+        (kh, kw), (dh, dw) = self.size, self.dilation
+        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+
+    def padded(self, image: Pair) -> Pair:
+        """Return the size of an image after padding."""
+        (top, bottom), (left, right) = self.padding
+        return image[0] + top + bottom, image[1] + left + right
+
+    def out_size(self, op: str, image: Pair, ceil_mode: bool = False) -> Pair:
+        """Return (OH, OW) for an image (H, W); raise ValueError, numbers included, where nothing would be left."""
+        return self._out(op, "height", 0, image, ceil_mode), self._out(op, "width", 1, image, ceil_mode)
+
+    def _out(self, op: str, axis: str, i: int, image: Pair, ceil_mode: bool) -> int:
+        before, after = self.padding[i]
+        span, stride = self.extent[i], self.stride[i]
+        room = image[i] + before + after - span
+        if room < 0:
+            raise ValueError(
+                f"{place(op)}: the window is larger than the image: {axis} {image[i]} + padding {before} + {after} = "
+                f"{image[i] + before + after}, but the kernel spans dilation*(size - 1) + 1 = {self.dilation[i]}*("
+                f"{self.size[i]} - 1) + 1 = {span}. Use a smaller kernel or dilation, more padding or a larger image"
+            )
+        if not ceil_mode:
+            return room // stride + 1
+        out = -(-room // stride) + 1
+        # The last window must start inside the image or its leading padding, or it would see nothing at all.
+        return out - 1 if (out - 1) * stride >= image[i] + before else out
+
+
+def check_elements(op: str, shape: Iterable[int]) -> None:
+    """Raise ValueError where an array of this shape would be absurdly large."""
+    elements = 1
+    for extent in shape:
+        elements *= extent
+    if elements > MOST_ELEMENTS:
+        raise ValueError(
+            f"{place(op)}: this would need an array of shape {tuple(shape)} with {elements:,} elements, above the "
+            f"limit of {MOST_ELEMENTS:,}; check padding, kernel size and image size"
+        )

@@ -1,0 +1,109 @@
+"""Everything that is global, and nothing else is.
+
+Per thread (context variables): whether operations are recorded, who observes them, and inside which module they run.
+Per process: the default random generator and the number of threads. This file imports only the standard library and
+NumPy and is open to every floor of the house.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextvars import ContextVar
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+# The ident of the thread that paused recording, 0 where nobody did. The ident and not a bool: free-threaded Python
+# lets a new thread inherit its parent's context, and a new thread must start recording.
+paused_by: ContextVar[int] = ContextVar("paused_by", default=0)
+
+# Called after every operation as observer(function, inputs, output), or None. Tracing and fusion look at it.
+observer: ContextVar[Callable[..., None] | None] = ContextVar("observer", default=None)
+
+# The dotted name of the module whose forward is running ("features.0"), "" outside of any module.
+module_path: ContextVar[str] = ContextVar("module_path", default="")
+
+# One clock orders everything that happens: recorded nodes and writes to memory (autograd/engine.py). A count() is
+# advanced atomically under the interpreter lock.
+tick: Callable[[], int] = count(1).__next__
+
+# Told the name of every kernel that is compiled (not those loaded from the cache), or None.
+on_compile: Callable[[str], None] | None = None
+
+_DEFAULT_SEED = 0
+_generator: np.random.Generator | None = None
+
+
+def default_generator() -> np.random.Generator:
+    """Return the generator that serves every random function whose ``generator`` argument is None."""
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng(_DEFAULT_SEED)
+    return _generator
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed the default generator and return it.
+
+    The generator object stays the same, so whoever holds it sees the new stream.
+
+    >>> import tinygrad_cnn
+    >>> _ = tinygrad_cnn.manual_seed(7); a = tinygrad_cnn.rand(3)
+    >>> _ = tinygrad_cnn.manual_seed(7); b = tinygrad_cnn.rand(3)
+    >>> bool((a == b).all())
+    True
+    """
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+        raise TypeError(f"manual_seed: seed must be an int, got {type(seed).__name__}")
+    if seed < 0:
+        raise ValueError(f"manual_seed: seed must be at least 0, got {seed}")
+    generator = default_generator()
+    generator.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
+    return generator
+
+
+def generator_state(generator: np.random.Generator | None = None) -> dict[str, Any]:
+    """Return the state of a generator (the default one where None) as a dict of JSON values."""
+    return dict((generator or default_generator()).bit_generator.state)
+
+
+def set_generator_state(state: dict[str, Any], generator: np.random.Generator | None = None) -> None:
+    """Put a generator (the default one where None) into a state that `generator_state` returned."""
+    (generator or default_generator()).bit_generator.state = state
+
+
+def _available_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1
+
+
+_num_threads = 0  # 0: not asked for yet
+
+
+def get_num_threads() -> int:
+    """Return how many threads a kernel may use: TINYGRAD_CNN_NUM_THREADS, else the cores of this process."""
+    global _num_threads
+    if not _num_threads:
+        text = os.environ.get("TINYGRAD_CNN_NUM_THREADS", "")
+        if text and not (text.isdigit() and int(text) > 0):
+            raise ValueError(f"TINYGRAD_CNN_NUM_THREADS must be a positive whole number, got {text!r}")
+        _num_threads = int(text) if text else _available_cores()
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Let kernels use ``n`` threads from now on. Results do not depend on it, to the bit."""
+    global _num_threads
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"set_num_threads: n must be a positive int, got {n!r}")
+    _num_threads = int(n)
+
+
+def place(op: str) -> str:
+    """Name an operation for an error message, with the module in which it runs: ``conv2d in features.0``."""
+    path = module_path.get()
+    return f"{op} in {path}" if path else op

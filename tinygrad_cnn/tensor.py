@@ -1,0 +1,492 @@
+"""Tensor: an ndarray that remembers how it was computed.
+
+The class body is a table: the spelling of things stands here, what they do in `functional`.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn import functional as F
+from tinygrad_cnn.autograd import Function, Leaf, Variable, engine, is_grad_enabled, version
+from tinygrad_cnn.numpy_protocol import NumpyProtocol
+
+
+def as_array(data: Any, dtype: Any = None) -> np.ndarray:
+    """Return the array of a number, list, array or tensor. Python floats become float32, ints int64, bools bool."""
+    if isinstance(data, Variable):
+        data = data._data
+    array = np.asarray(data)
+    if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
+        dtype = np.float32
+    dtype = np.dtype(dtype) if dtype is not None else array.dtype.newbyteorder("=")
+    if dtype.kind not in "biuf" or dtype.itemsize > 8 or dtype == np.float16:
+        hint = "; convert to float32 first" if dtype == np.float16 else ""
+        raise TypeError(f"Tensor: dtype {dtype} is not supported{hint}. Use float32, float64, an integer type or bool")
+    return array.astype(dtype, copy=False)
+
+
+class Tensor(NumpyProtocol, Variable):
+    """An n-dimensional array that records the operations on it, so that gradients can flow back.
+
+    Args:
+        data: numbers (nested lists), an ndarray (shared, not copied) or another Tensor (shared, detached).
+        dtype: float32, float64, an integer type or bool. Without it arrays keep theirs, Python floats become float32,
+            ints int64.
+        requires_grad: collect a gradient in ``.grad``.
+
+    >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    Tensor([[2., 4.],
+            [6., 8.]])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
+        self._data = as_array(data, dtype)
+        self.edge = None
+        if requires_grad:
+            self.requires_grad_()
+
+    @staticmethod
+    def wrap(array: np.ndarray, edge: Function | Leaf | None = None) -> Tensor:
+        """Return a Tensor that holds ``array`` itself (used by the engine and by operations)."""
+        tensor = object.__new__(Tensor)
+        tensor._data = array
+        tensor.edge = edge
+        return tensor
+
+    # --- what it is ------------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray:
+        """The ndarray itself. Assigning another one of the same shape rebinds it; gradients are not recorded."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = as_array(value)
+        if self.edge is not None and (array.shape != self._data.shape or array.dtype != self._data.dtype):
+            raise ValueError(
+                f"Tensor.data: this tensor requires a gradient of shape {self._data.shape} and dtype "
+                f"{self._data.dtype}; got {array.shape} and {array.dtype}"
+            )
+        version.note_write(array)
+        self._data = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size along each axis."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype of the elements."""
+        return self._data.dtype
+
+    @property
+    def size(self) -> int:
+        """The number of elements, as in NumPy (PyTorch's ``numel()``)."""
+        return self._data.size
+
+    @property
+    def T(self) -> Tensor:
+        """The transpose of a matrix; axes in reverse order."""
+        return F.permute(self, *range(self.ndim)[::-1])
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return self._data.size
+
+    # --- gradients -------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor."""
+        return self.edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was not computed by a recorded operation."""
+        return not isinstance(self.edge, Function)
+
+    @property
+    def grad_fn(self) -> Function | None:
+        """The recorded operation that computed this tensor, or None."""
+        return self.edge if isinstance(self.edge, Function) else None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient of a leaf (or after `retain_grad`), else None."""
+        edge = self.edge if self.edge is not None else getattr(self, "_leaf", None)
+        if isinstance(edge, Function) and not edge.retains_grad:
+            warnings.warn(
+                "the .grad of a tensor that was computed is not kept; call retain_grad() on it before backward(), or "
+                "use grad(output, tensor)",
+                stacklevel=2,
+            )
+        return None if edge is None else edge.grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        edge = self.edge if self.edge is not None else getattr(self, "_leaf", None)
+        if value is not None:
+            value = value if isinstance(value, Tensor) else Tensor(value)
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ValueError(
+                    f"Tensor.grad: must have the tensor's shape {self.shape} and dtype {self.dtype}, got "
+                    f"{value.shape} and {value.dtype}"
+                )
+            if edge is None:
+                raise RuntimeError("Tensor.grad: this tensor does not require a gradient; call requires_grad_() first")
+        if edge is not None:
+            edge.grad = value
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Collect gradients for this leaf from now on, or (False) freeze it; return the tensor itself."""
+        if isinstance(self.edge, Function):
+            if not requires_grad:
+                raise RuntimeError(
+                    "requires_grad_(False): this tensor was computed; detach() gives one without a graph"
+                )
+            return self
+        if not requires_grad:
+            self.edge = None
+        elif self.edge is None:
+            if self._data.dtype.kind != "f":
+                raise TypeError(f"requires_grad_: only float tensors have gradients, this one is {self._data.dtype}")
+            leaf = getattr(self, "_leaf", None)
+            if leaf is None or leaf.y_shape != self.shape or leaf.y_dtype != self.dtype:
+                leaf = self._leaf = Leaf(self._data)
+            self.edge = leaf
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this computed tensor in ``.grad`` when backward passes through it."""
+        if self.edge is None:
+            raise RuntimeError("retain_grad: this tensor does not require a gradient")
+        if isinstance(self.edge, Function):
+            self.edge.retains_grad = True
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
+        """Add the gradient of this tensor with respect to every leaf to that leaf's ``.grad``.
+
+        Args:
+            gradient: the incoming gradient, of this tensor's shape; may be left out for one element.
+            retain_graph: keep the graph for another pass; by default what ``create_graph`` says.
+            create_graph: record the backward pass itself, for gradients of gradients. The new ``.grad`` then holds a
+                graph that leads back to the leaf: prefer `grad`, which stores nothing.
+
+        Raises:
+            RuntimeError: nothing requires a gradient, the graph was used up, or a saved array was overwritten.
+            ValueError: ``gradient`` is missing or of the wrong shape.
+        """
+        if self.edge is None:
+            raise RuntimeError(
+                "backward: this tensor does not require a gradient: none of its inputs did (requires_grad=True), or it "
+                "was computed under no_grad() or detached"
+            )
+        engine.backward([self], [_seed("backward", self, gradient, create_graph)], retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """Return a tensor on the same memory without a graph."""
+        return Tensor.wrap(self._data)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradient (or fill it with zeros)."""
+        if self.grad is not None:
+            self.grad = None if set_to_none else np.zeros_like(self._data)
+
+    # --- values ----------------------------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """Return a read-only view of the array; RuntimeError where it requires a gradient (detach() first)."""
+        if self.edge is not None:
+            raise RuntimeError(
+                "numpy(): this tensor requires a gradient, which an ndarray would lose; use detach().numpy()"
+            )
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> float | int | bool:
+        """Return the value of a tensor with one element as a Python number."""
+        if self._data.size != 1:
+            raise ValueError(f"item(): needs exactly one element, this tensor has shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def clone(self) -> Tensor:
+        """Return a copy through which gradients flow back to this tensor."""
+        return F.clone(self)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Return this tensor in another dtype; gradients return in this one's."""
+        return F.astype(self, dtype)
+
+    def float(self) -> Tensor:
+        """Return this tensor as float32."""
+        return F.astype(self, np.float32)
+
+    def double(self) -> Tensor:
+        """Return this tensor as float64."""
+        return F.astype(self, np.float64)
+
+    # --- writing memory --------------------------------------------------------------------------------------
+
+    def _before_write(self, what: str) -> None:
+        if self.edge is None or not is_grad_enabled():
+            return
+        if self.is_leaf:
+            raise RuntimeError(
+                f"{what}: a leaf that requires a gradient cannot be written while recording; use no_grad()"
+            )
+        if self.grad_fn is not None and self.grad_fn.view:
+            raise RuntimeError(
+                f"{what}: this tensor is a view ({self.grad_fn.name}) of a recorded one; write to the original, to a "
+                "clone(), or compute a new tensor with where() or cat()"
+            )
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._before_write("writing a tensor (t[i] = v, copy_, fill_, zero_)")
+        recorded = is_grad_enabled() and (
+            self.edge is not None or (isinstance(value, Variable) and value.edge is not None)
+        )
+        if recorded:
+            self.edge = F.SetItem(F.array_key(key)).apply(self, value).edge
+        else:
+            self._data[F.array_key(key)] = value._data if isinstance(value, Variable) else value
+        version.note_write(self._data)
+
+    def copy_(self, source: Any) -> Tensor:
+        """Write the values of ``source`` (broadcast) into this tensor's memory and return it."""
+        self[...] = source
+        return self
+
+    def fill_(self, value: float) -> Tensor:
+        """Write one value everywhere and return the tensor."""
+        return self.copy_(value)
+
+    def zero_(self) -> Tensor:
+        """Write zeros everywhere and return the tensor."""
+        return self.copy_(0)
+
+    # --- operators -------------------------------------------------------------------------------------------
+
+    __add__ = __radd__ = F.add
+    __sub__, __rsub__ = F.sub, F.rsub
+    __mul__ = __rmul__ = F.mul
+    __truediv__, __rtruediv__ = F.div, F.rdiv
+    __pow__, __rpow__ = F.pow, F.rpow
+    __matmul__, __rmatmul__ = F.matmul, F.rmatmul
+    __neg__, __abs__ = F.neg, F.abs
+    __lt__, __le__, __gt__, __ge__ = F.lt, F.le, F.gt, F.ge
+    __getitem__ = F.index
+    __hash__ = object.__hash__
+    __array_priority__ = 1000  # ndarray + Tensor asks the Tensor
+
+    def __eq__(self, other: object) -> Any:
+        """Compare element by element."""
+        return (
+            F.eq(self, other) if isinstance(other, (Variable, np.ndarray, np.generic, int, float)) else NotImplemented
+        )
+
+    def __ne__(self, other: object) -> Any:
+        """Compare element by element."""
+        return (
+            F.ne(self, other) if isinstance(other, (Variable, np.ndarray, np.generic, int, float)) else NotImplemented
+        )
+
+    def _updated(self, what: str, result: Tensor) -> Tensor:
+        # x += v gives the handle a new value; the old array, which the graph may have saved, stays as it is.
+        if isinstance(self.edge, Leaf) and is_grad_enabled():
+            raise RuntimeError(
+                f"x {what} v on a leaf that requires a gradient would lose the leaf. In an update step use no_grad(); "
+                "otherwise write x = x + v under a new name"
+            )
+        if result.shape != self.shape:
+            raise ValueError(f"x {what} v cannot change the shape {self.shape} to {result.shape}")
+        if result.dtype.kind != self.dtype.kind:
+            raise TypeError(
+                f"x {what} v cannot change the dtype {self.dtype} to {result.dtype}; write x = x.astype(...)"
+            )
+        result = result.astype(self.dtype)
+        self._data = result._data
+        if not isinstance(self.edge, Leaf):
+            self.edge = result.edge
+        return self
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._updated("+=", F.add(self, other))
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._updated("-=", F.sub(self, other))
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._updated("*=", F.mul(self, other))
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._updated("/=", F.div(self, other))
+
+    # --- functions as methods --------------------------------------------------------------------------------
+
+    exp, log, sqrt, abs, sign, neg = F.exp, F.log, F.sqrt, F.abs, F.sign, F.neg
+    add, sub, mul, div, pow = F.add, F.sub, F.mul, F.div, F.pow
+    maximum, minimum, clamp, clip = F.maximum, F.minimum, F.clamp, F.clamp
+    eq, ne, lt, le, gt, ge = F.eq, F.ne, F.lt, F.le, F.gt, F.ge
+    sum, mean, var, std, prod = F.sum, F.mean, F.var, F.std, F.prod
+    max, min, amax, amin, argmax, argmin = F.max, F.min, F.amax, F.amin, F.argmax, F.argmin
+    reshape, view, flatten, squeeze, unsqueeze = F.reshape, F.reshape, F.flatten, F.squeeze, F.unsqueeze
+    transpose, swapaxes, permute, expand = F.transpose, F.transpose, F.permute, F.expand
+    matmul = F.matmul
+
+    # --- Python's protocols ----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a tensor without axes")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("cannot iterate over a tensor without axes")
+        return (self[i] for i in range(len(self._data)))
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.shape} is ambiguous; use (t != 0).numpy().any() or .all()"
+            )
+        return bool(self._data.item())
+
+    def __float__(self) -> Any:
+        return _as_number(self, "float")
+
+    def __int__(self) -> int:
+        return int(_as_number(self, "int"))
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iu" or self._data.size != 1:
+            raise TypeError(
+                f"only an integer tensor with one element is an index, not {self.dtype} of shape {self.shape}"
+            )
+        return int(self._data.item())
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self._data
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="Tensor(")
+        notes = [] if self.dtype in (np.float32, np.int64, np.bool_) else [f"dtype={self.dtype}"]
+        if isinstance(self.edge, Function):
+            notes.append(f"grad_fn=<{self.edge.name}>")
+        elif self.edge is not None:
+            notes.append("requires_grad=True")
+        return f"{type(self).__name__}({', '.join([text, *notes])})"
+
+    def __copy__(self) -> Tensor:
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("only leaves can be copied; detach() a computed tensor, or clone() it within the graph")
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__((self._data.copy(), self.requires_grad, copy.deepcopy(self.grad, memo)))
+        return twin
+
+    def __getstate__(self) -> tuple[np.ndarray, bool, Any]:
+        if not self.is_leaf:
+            raise RuntimeError("only leaves can be pickled; detach() a computed tensor")
+        return self._data, self.requires_grad, self.grad
+
+    def __setstate__(self, state: tuple[np.ndarray, bool, Any]) -> None:
+        self._data, self.edge = state[0], None
+        if state[1]:
+            self.requires_grad_()
+            self.grad = state[2]
+
+    def __reduce__(self) -> Any:
+        return object.__new__, (type(self),), self.__getstate__()
+
+
+Tensor.kind = Tensor  # what operations return, also those on a subclass such as Parameter
+
+
+def _as_number(tensor: Tensor, kind: str) -> Any:
+    if tensor.size != 1:
+        raise TypeError(f"{kind}() needs exactly one element, this tensor has shape {tensor.shape}")
+    return float(tensor._data.item())
+
+
+def _seed(op: str, output: Tensor, gradient: Any, create_graph: bool) -> Any:
+    """Return the incoming gradient of an output as the engine wants it, or explain what is wrong with it."""
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"{op}: an output of shape {output.shape} needs an incoming gradient of that shape: pass gradient=, or "
+                "reduce it to one number first, for instance with .sum() or .mean()"
+            )
+        array = np.ones(output.shape, output.dtype)
+    else:
+        array = gradient._data if isinstance(gradient, Variable) else np.asarray(gradient)
+        if array.shape != output.shape:
+            raise ValueError(
+                f"{op}: the incoming gradient must have the output's shape {output.shape}, got {array.shape}"
+            )
+        array = array.astype(output.dtype, copy=False)
+    if not create_graph:
+        return array
+    if isinstance(gradient, Tensor):
+        return gradient.astype(output.dtype) if gradient.dtype != output.dtype else gradient
+    return Tensor.wrap(array)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of ``outputs`` with respect to ``inputs``, leaves or not; no ``.grad`` changes.
+
+    Only the part of the graph between the two is walked. The arguments are PyTorch's.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> y = (x ** 3).sum()
+    >>> (gx,) = grad(y, x, create_graph=True)
+    >>> grad(gx.sum(), x)                   # the second derivative, 6x
+    (Tensor([ 6., 12.]),)
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if grad_outputs is None or isinstance(grad_outputs, (Tensor, np.ndarray)):
+        grad_outputs = [grad_outputs] * (len(outputs) if grad_outputs is None else 1)
+    if len(grad_outputs) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs, but {len(grad_outputs)} grad_outputs")
+    for i, output in enumerate(outputs):
+        if not isinstance(output, Tensor) or output.edge is None:
+            raise RuntimeError(f"grad: output {i} does not require a gradient")
+    seeds = [_seed("grad", o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
+    return engine.grad(outputs, inputs, seeds, retain_graph, create_graph, allow_unused)
