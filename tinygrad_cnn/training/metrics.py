@@ -45,7 +45,7 @@ class Metrics:
         if len(kept) < (resume_at or 0):
             raise ValueError(
                 f"{self.path}: expected at least {resume_at} records, as when the checkpoint was written, found "
-                f"{len(kept)}; the file was changed or is another run's: put the right one back, or resume at {len(kept)}"
+                f"{len(kept)}; the file was changed or is another run's: restore it or resume at {len(kept)}"
             )
         self._count = resume_at or 0
         with atomic_write(self.path) as file:
