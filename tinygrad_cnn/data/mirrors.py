@@ -37,6 +37,6 @@ def download(url: str) -> bytes:
         if response is not None:  # the server refused, and pooch left the connection open
             response.close()
         # requests wraps the reason in layers, and repeats the address in each
-        reason = getattr(error.args[0], "reason", error) if error.args else error
-        raise OSError(textwrap.shorten(str(reason), 200)) from error
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        raise OSError(textwrap.shorten(str(reason or error), 200)) from error
     return content.getvalue()
