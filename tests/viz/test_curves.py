@@ -124,7 +124,7 @@ def test_a_failure_keeps_the_old_picture(tmp_path, monkeypatch):
 
 
 def test_the_users_matplotlib_is_left_alone(tmp_path):
-    with matplotlib.rc_context({"text.color": "white", "font.size": 31}):
+    with matplotlib.rc_context({"figure.facecolor": "black", "font.size": 31}):
         save_learning_curves(RECORDS, tmp_path / "dark.png")
         assert matplotlib.rcParams["font.size"] == 31
     save_learning_curves(RECORDS, tmp_path / "plain.png")
