@@ -124,7 +124,7 @@ class KernelCache(_Cache):
     def _path(self, signature: Any, codegen: Any) -> Path:
         kernel = self._kernel
         key = repr(
-            (signature.args, sorted(kernel.fastmath), kernel.function.__code__.co_firstlineno, codegen.magic_tuple())
+            (signature, sorted(kernel.fastmath), kernel.function.__code__.co_firstlineno, codegen.magic_tuple())
         )
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
         return cache_folder() / f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}-{digest}.kernel"

@@ -15,6 +15,7 @@ from itertools import count as counter
 from typing import Any
 
 from tinygrad_cnn import state
+from tinygrad_cnn.kernels.compile import device
 
 # Below this much work (elements touched, or a few multiply-adds each) waking a worker costs more than it brings.
 SERIAL_BELOW = 100_000
@@ -103,6 +104,17 @@ def _new_pool() -> None:
 os.register_at_fork(after_in_child=_new_pool)
 
 
+def pieces_of(count: int) -> int:
+    """Return into how many pieces `split` cuts ``range(count)``: how many scratch buffers a kernel needs."""
+    return min(count, PIECES)
+
+
+@device
+def piece_at(start: int, count: int) -> int:
+    """Return, inside a kernel, the number of the piece that begins at ``start``."""
+    return -(-start * min(count, PIECES) // count)
+
+
 def split(function: Callable[..., None], count: int, *args: Any, work: int) -> None:
     """Run ``function(*args, start, stop)`` over pieces that cover ``range(count)``.
 
@@ -117,5 +129,5 @@ def split(function: Callable[..., None], count: int, *args: Any, work: int) -> N
     if work < SERIAL_BELOW or count == 1:
         function(*args, 0, count)
         return
-    pieces = min(count, PIECES)
+    pieces = pieces_of(count)
     _pool.run(_Launch(function, args, [count * piece // pieces for piece in range(pieces + 1)]))

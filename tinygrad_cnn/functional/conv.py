@@ -1,0 +1,171 @@
+"""Convolution: one trilinear form and its three faces.
+
+    T(x, w, u) = <x * w, u> = sum of x[n, c, oh*SH + p*DH - top, ow*SW + q*DW - left] * w[o, c, p, q] * u[n, o, oh, ow]
+
+is linear in the image x, the filters w and the output gradient u. Its derivative by u is the convolution, by x the
+input gradient, by w the weight gradient: three operations that differentiate into each other, to any order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.functional.linalg import same_float
+from tinygrad_cnn.functional.reduce import sum
+from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
+from tinygrad_cnn.kernels import conv as kernel
+from tinygrad_cnn.kernels.geometry import (
+    Padding,
+    Pair,
+    Window,
+    check_elements,
+    padding_pairs,
+    pair,
+    same_padding,
+    whole,
+)
+from tinygrad_cnn.state import place
+
+
+class Geometry(NamedTuple):
+    """How the filters move over the image."""
+
+    stride: Pair
+    padding: Padding
+    dilation: Pair
+    groups: int
+
+
+class Conv2d(Function):
+    """y = x * w + b: the form's derivative by u."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+    def forward(self, x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
+        self.x_shape, self.w_shape = x.shape, w.shape
+        return kernel.conv2d(x, w, b, *self.geometry)
+
+    def grad_x(self, gy: Any, w: Any) -> Any:
+        return Conv2dInputGrad(self.geometry, self.x_shape).apply(gy, w)
+
+    def grad_w(self, gy: Any, x: Any) -> Any:
+        return Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x)
+
+    def grad_b(self, gy: Any) -> Any:
+        return sum(gy, (0, 2, 3))
+
+
+class Conv2dInputGrad(Function):
+    """gx = the form's derivative by x; also what a transposed convolution computes."""
+
+    def __init__(self, geometry: Geometry, x_shape: Shape) -> None:
+        self.geometry, self.x_shape = geometry, x_shape
+
+    def forward(self, gy: ndarray, w: ndarray) -> ndarray:
+        self.w_shape = w.shape
+        return kernel.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
+
+    def grad_gy(self, ggx: Any, w: Any) -> Any:
+        return Conv2d(self.geometry).apply(ggx, w, None)
+
+    def grad_w(self, ggx: Any, gy: Any) -> Any:
+        return Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, ggx)
+
+
+class Conv2dWeightGrad(Function):
+    """gw = the form's derivative by w."""
+
+    def __init__(self, geometry: Geometry, w_shape: Shape) -> None:
+        self.geometry, self.w_shape = geometry, w_shape
+
+    def forward(self, gy: ndarray, x: ndarray) -> ndarray:
+        self.x_shape = x.shape
+        return kernel.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry)
+
+    def grad_gy(self, ggw: Any, x: Any) -> Any:
+        return Conv2d(self.geometry).apply(x, ggw, None)
+
+    def grad_x(self, ggw: Any, gy: Any) -> Any:
+        return Conv2dInputGrad(self.geometry, self.x_shape).apply(gy, ggw)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Cross-correlate images with filters.
+
+        y[n, o, i, j] = b[o] + sum over c, p, q of x[n, c, i*s + p*d - P, j*s + q*d - P] * w[o, c, p, q]
+
+    Args:
+        input: (N, C, H, W) or one image (C, H, W); float32 or float64.
+        weight: (O, C/groups, KH, KW), of the same dtype.
+        bias: (O,) or None.
+        stride: an int or (vertical, horizontal).
+        padding: zeros around the image: an int, (vertical, horizontal), ((top, bottom), (left, right)), 'valid' (none)
+            or 'same' (the output has the size of the input; stride 1; an odd pixel goes to the bottom and right).
+        dilation: the distance between the pixels that a filter reads: an int or (vertical, horizontal).
+        groups: input and output channels are divided into this many groups that do not see each other.
+
+    Returns:
+        (N, O, OH, OW) with OH = (H + top + bottom - d*(KH - 1) - 1)//s + 1, or (O, OH, OW).
+
+    Raises:
+        ValueError: shapes that do not fit, with the formula and its numbers.
+        TypeError: dtypes that differ or are not floats.
+
+    >>> import numpy as np
+    >>> conv2d(np.ones((8, 1, 28, 28)), np.ones((6, 1, 5, 5)), padding=2).shape
+    (8, 6, 28, 28)
+    """
+    x, w = shape_of(input), shape_of(weight)
+    if len(w) != 4:
+        raise ValueError(f"{place('conv2d')}: weight must be (O, C/groups, KH, KW), got shape {w}")
+    if len(x) == 3:
+        return reshape_batch(conv2d(reshape(input, (1, *x)), weight, bias, stride, padding, dilation, groups))
+    if len(x) != 4:
+        raise ValueError(f"{place('conv2d')}: input must be (N, C, H, W) or (C, H, W), got shape {x}")
+    geometry = conv_geometry("conv2d", (w[2], w[3]), stride, padding, dilation, groups)
+    if x[1] != w[1] * geometry.groups or w[0] % geometry.groups:
+        raise ValueError(
+            f"{place('conv2d')}: input {x} has {x[1]} channels, weight {w} with groups={groups} reads {w[1]} x {groups} "
+            f"= {w[1] * groups} of them and makes {w[0]} maps (which groups must divide)"
+        )
+    if bias is not None and shape_of(bias) != w[:1]:
+        raise ValueError(f"{place('conv2d')}: bias must have shape ({w[0]},) for weight {w}, got {shape_of(bias)}")
+    same_float("conv2d", input=input, weight=weight, bias=bias)
+    window = Window((w[2], w[3]), *geometry[:3])
+    check_elements("conv2d", (x[0], max(x[1], w[0]), *window.padded((x[2], x[3]))))
+    window.out_size("conv2d", (x[2], x[3]))
+    return Conv2d(geometry).apply(input, weight, bias)
+
+
+def conv_geometry(op: str, size: Pair, stride: Any, padding: Any, dilation: Any, groups: Any) -> Geometry:
+    """Return the geometry in pairs, or raise an error that names the argument."""
+    whole(op, "kernel height", size[0], 1)
+    whole(op, "kernel width", size[1], 1)
+    strides, dilations = pair(op, "stride", stride), pair(op, "dilation", dilation)
+    if padding == "same":
+        if strides != (1, 1):
+            raise ValueError(f"{place(op)}: padding='same' needs stride 1, got {strides}; give the padding in pixels")
+        extent = Window(size, strides, ((0, 0), (0, 0)), dilations).extent
+        around = same_padding(extent[0]), same_padding(extent[1])
+    elif isinstance(padding, str) and padding != "valid":
+        raise ValueError(f"{place(op)}: padding must be numbers, 'valid' or 'same', got {padding!r}")
+    else:
+        around = padding_pairs(op, 0 if isinstance(padding, str) else padding)
+    return Geometry(strides, around, dilations, whole(op, "groups", groups, 1))
+
+
+def reshape_batch(y: Any) -> Any:
+    """Take the batch axis of one image away again."""
+    return reshape(y, y.shape[1:])
