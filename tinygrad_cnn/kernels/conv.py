@@ -26,6 +26,7 @@ from tinygrad_cnn.kernels.tile import (
     INNER_TAPS,
     LONGEST_CHAIN,
     VECTORS,
+    copy_run,
     inner_tile,
     lanes,
     outer_tile,
@@ -60,14 +61,13 @@ def layout(c: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, di
 @device
 def _pack(x, n, image, sh, sw, top, left, i_size, j_size):  # type: ignore[no-untyped-def]
     """Copy image n into its padded phase images; what lies between was zero from the start."""
-    _, c_size, h_size, w_size = x.shape
+    c_size, h_size, w_size = x.shape[1:]
     for c in range(c_size):
         for h in range(h_size):
             i, a = divmod(h + top, sh)
             if sw == 1:
                 at = ((c * sh + a) * i_size + i) * j_size + left
-                for w in range(w_size):
-                    image[at + w] = x[n, c, h, w]
+                copy_run(x, ((n * c_size + c) * h_size + h) * w_size, image, at, w_size, x.dtype.type(0))
             else:
                 for w in range(w_size):
                     j, b = divmod(w + left, sw)
@@ -121,8 +121,8 @@ def _forward(x, w, b, table, y, images, sums, groups, bands, sh, sw, top, left, 
                             o = g * o_group + first + r
                             bias = b[o] if b.size else b.dtype.type(0)
                             source = (block * rows + r) * width + position - tile * width
-                            for j in range(real):
-                                y[n, o, oh, ow + j] = total[source + j] + bias
+                            target = ((n * o_size + o) * oh_size + oh) * ow_size + ow
+                            copy_run(total, source, y, target, real, bias)
                     position += run
 
 
@@ -211,7 +211,7 @@ def adjoint(o: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, d
 
 @kernel(writes="gx images sums")
 def _input_grad(gy, w, table, gx, images, sums, groups, bands, sh, sw, a, b, top, left, origin_h, origin_w, i_size, pitch, i_first, i_last, j_first, j_last, rows, vectors, start, stop):  # type: ignore[no-untyped-def]
-    n_size, c_size = gx.shape[:2]
+    n_size, c_size, h_size, w_size = gx.shape
     piece = threads.piece_at(start, n_size * bands)
     image, total = images[piece], sums[piece]
     c_group, depth = c_size // groups, w.shape[1]
@@ -244,8 +244,8 @@ def _input_grad(gy, w, table, gx, images, sums, groups, bands, sh, sw, a, b, top
                             source = (block * rows + r) * width + position - origin - tile * width
                             h, column = sh * i + a - top, sw * j + b - left
                             if sw == 1:
-                                for k in range(skip, real):
-                                    gx[n, c, h, column + k] = total[source + k]
+                                target = ((n * c_size + c) * h_size + h) * w_size + column + skip
+                                copy_run(total, source + skip, gx, target, real - skip, gx.dtype.type(0))
                             else:
                                 for k in range(skip, real):
                                     gx[n, c, h, column + sw * k] = total[source + k]
@@ -303,8 +303,9 @@ def _weight_grad(gy, x, table, gw, images, gradients, acc, groups, sh, sw, top, 
                 _pack(x, n0 + i, images[piece, i], sh, sw, top, left, i_size, j_size)
                 for o in range(o_size):
                     for oh in range(oh_size):
-                        for ow in range(ow_size):
-                            gradients[piece, i, o, oh * j_size + ow] = gy[n0 + i, o, oh, ow]
+                        source = (((n0 + i) * o_size + o) * oh_size + oh) * ow_size
+                        target = ((piece * together + i) * o_size + o) * flat + oh * j_size
+                        copy_run(gy, source, gradients, target, ow_size, gy.dtype.type(0))
             for g in range(groups):
                 for o0 in range(0, o_group, rows):
                     o1 = min(o0, o_group - rows)

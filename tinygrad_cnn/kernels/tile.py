@@ -221,6 +221,53 @@ def _inner_tile(  # type: ignore[no-untyped-def]
     return signature, codegen
 
 
+@intrinsic
+def _copy_run(typing, source, source_start, target, target_start, count, plus):  # type: ignore[no-untyped-def]
+    """target[j] = source[j] + plus for j < count, by whole vectors of which the last is masked."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, source_start, target, target_start, count, plus = args
+        emit = _Emitter(context, builder, signature.args[0].dtype)
+        source_at = emit.pointer(signature.args[0], source, source_start)
+        target_at = emit.pointer(signature.args[2], target, target_start)
+        mask_type = ir.VectorType(ir.IntType(1), emit.lanes)
+        suffix = f"v{emit.lanes}f{emit.bytes * 8}.p0"
+        arguments = [emit.vector.as_pointer(), ir.IntType(32), mask_type]
+        load = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(emit.vector, [*arguments, emit.vector]), f"llvm.masked.load.{suffix}"
+        )
+        store = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [emit.vector, *arguments]), f"llvm.masked.store.{suffix}"
+        )
+        wide = ir.VectorType(ir.IntType(64), emit.lanes)
+        numbers = ir.Constant(wide, [emit.index(lane) for lane in range(emit.lanes)])
+        shuffle = ir.Constant(ir.VectorType(ir.IntType(32), emit.lanes), [0] * emit.lanes)
+        zero = ir.Constant(ir.IntType(32), 0)
+
+        def splat(value: ir.Value, kind: ir.VectorType) -> ir.Value:
+            one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, zero)
+            return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), shuffle)
+
+        plus = splat(plus, emit.vector)
+        align = ir.Constant(ir.IntType(32), emit.bytes)
+
+        def step(k: ir.Value, values: list[ir.Value]) -> list[ir.Value]:
+            j = builder.mul(k, emit.index(emit.lanes))
+            mask = builder.icmp_signed("<", numbers, splat(builder.sub(count, j), wide))
+            pointers = [
+                builder.bitcast(emit.shifted(at, j), emit.vector.as_pointer()) for at in (source_at, target_at)
+            ]
+            vector = builder.call(load, [pointers[0], align, mask, emit.zero()])
+            builder.call(store, [builder.fadd(vector, plus), pointers[1], align, mask])
+            return values
+
+        rounds = builder.sdiv(builder.add(count, emit.index(emit.lanes - 1)), emit.index(emit.lanes))
+        emit.loop(rounds, [], step)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, target, types.int64, types.int64, source.dtype), codegen
+
+
 def _outer_tile_twin(
     a: np.ndarray, a_start: int, a_row: int, a_step: int, b: np.ndarray, b_start: int, table: np.ndarray,
     table_start: int, depth: int, y: np.ndarray, y_start: int, y_row: int, rows: int, vectors: int, add: bool,
@@ -250,5 +297,12 @@ def _inner_tile_twin(
                 total += a[at : at + width] * b[tap : tap + width]
 
 
+def _copy_run_twin(
+    source: np.ndarray, source_start: int, target: np.ndarray, target_start: int, count: int, plus: float
+) -> None:
+    target.reshape(-1)[target_start : target_start + count] = source.reshape(-1)[source_start:][:count] + plus
+
+
+copy_run = _copy_run_twin if numba.config.DISABLE_JIT else _copy_run
 outer_tile = _outer_tile_twin if numba.config.DISABLE_JIT else _outer_tile
 inner_tile = _inner_tile_twin if numba.config.DISABLE_JIT else _inner_tile
