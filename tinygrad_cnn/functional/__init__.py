@@ -3,6 +3,9 @@
 Names, argument order and defaults are PyTorch's; where an axis is meant, ``dim`` and ``axis`` both work.
 """
 
+from tinygrad_cnn.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from tinygrad_cnn.functional.conv import conv2d
+from tinygrad_cnn.functional.dropout import dropout
 from tinygrad_cnn.functional.elementwise import (
     abs,
     add,
@@ -32,10 +35,13 @@ from tinygrad_cnn.functional.elementwise import (
     where,
 )
 from tinygrad_cnn.functional.linalg import linear, matmul, rmatmul
+from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss, one_hot
+from tinygrad_cnn.functional.norm import batch_norm
+from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_cnn.functional.reduce import amax, amin, argmax, argmin, max, mean, min, prod, std, sum, var
+from tinygrad_cnn.functional.shape import SetItem as SetItem  # for Tensor: not public
+from tinygrad_cnn.functional.shape import array_key as array_key
 from tinygrad_cnn.functional.shape import (
-    SetItem,
-    array_key,
     cat,
     expand,
     flatten,
@@ -49,4 +55,72 @@ from tinygrad_cnn.functional.shape import (
     unsqueeze,
 )
 
-tanh = None
+__all__ = [
+    "abs",
+    "adaptive_avg_pool2d",
+    "add",
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "astype",
+    "avg_pool2d",
+    "batch_norm",
+    "cat",
+    "clamp",
+    "clone",
+    "conv2d",
+    "cross_entropy",
+    "div",
+    "dropout",
+    "eq",
+    "exp",
+    "expand",
+    "flatten",
+    "ge",
+    "gt",
+    "index",
+    "le",
+    "leaky_relu",
+    "linear",
+    "log",
+    "log_softmax",
+    "lt",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mse_loss",
+    "mul",
+    "ne",
+    "neg",
+    "nll_loss",
+    "one_hot",
+    "pad",
+    "permute",
+    "pow",
+    "prod",
+    "rdiv",
+    "relu",
+    "reshape",
+    "rmatmul",
+    "rpow",
+    "rsub",
+    "sigmoid",
+    "sign",
+    "softmax",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "std",
+    "sub",
+    "sum",
+    "tanh",
+    "transpose",
+    "unsqueeze",
+    "var",
+    "where",
+]

@@ -53,8 +53,8 @@ class Binary(Elementwise):
         """Say in the words of this library why NumPy refused."""
         if isinstance(error, ValueError) and isinstance(x1, ndarray) and isinstance(x2, ndarray):
             return ValueError(
-                f"{place(self.name)}: shapes {x1.shape} and {x2.shape} do not broadcast: read from the right, each pair "
-                "of sizes must be equal or contain a 1. reshape(), unsqueeze() or expand() one of them"
+                f"{place(self.name)}: shapes {x1.shape} and {x2.shape} do not broadcast: read from the right, each "
+                "pair of sizes must be equal or contain a 1. reshape(), unsqueeze() or expand() one of them"
             )
         kinds = " and ".join(str(x.dtype) if isinstance(x, ndarray) else type(x).__name__ for x in (x1, x2))
         return type(error)(f"{place(self.name)}: cannot combine {kinds}: {error}")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import Tensor, grad
+from tinygrad_cnn.checks.measure import error, gradient_error, second_gradient_error
+
+STEPS = (1e-6, 1e-5)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def torch() -> Any:
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def derivatives() -> Callable[..., None]:
+    """Compare first and second derivatives with central differences, in float64 and for random cotangents."""
+
+    def check(fn: Callable[..., Any], *arrays: np.ndarray, steps: Sequence[float] = STEPS) -> None:
+        inputs = [Tensor(a, requires_grad=True) for a in arrays]
+        assert all(x.dtype == np.float64 for x in inputs)
+        assert gradient_error(fn, inputs, steps) <= 1e-7
+        assert second_gradient_error(fn, inputs, steps) <= 1e-7
+
+    return check
+
+
+@pytest.fixture
+def both_orders() -> Callable[..., None]:
+    """Compare the fused gradients with the formula that serves under create_graph, and in float32 with float64."""
+
+    def check(fn: Callable[..., Any], *arrays: np.ndarray) -> None:
+        exact: list[np.ndarray] = []
+        for dtype, bound in ((np.float64, 1e-12), (np.float32, 2e-6)):
+            inputs = [Tensor(a.astype(np.float32), dtype, requires_grad=True) for a in arrays]
+            y = fn(*inputs)
+            u = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+            fused = grad(y, inputs, u, retain_graph=True)
+            formula = grad(y, inputs, u, create_graph=True)
+            found = [y.data, *(g.data for g in fused)]
+            exact = exact or found
+            for g, x in zip([y, *fused, *formula], [y, *inputs, *inputs], strict=True):
+                assert type(g.data) is np.ndarray
+                assert g.dtype == dtype
+                assert g.shape == x.shape
+            for g, h in zip(fused, formula, strict=True):
+                assert error(h.data, g.data) <= bound
+            for a, ref in zip(found, exact, strict=True):
+                assert error(a, ref) <= bound
+
+    return check
