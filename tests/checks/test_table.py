@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from inspect import isfunction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import functional as F
+from tinygrad_cnn import reference
+from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.checks.case import Case, normal, positive
+from tinygrad_cnn.checks.table import CASES, check, choose, table
+
+# Without a derivative, or not an operation. A new name in functional belongs here, or into the cases.
+WITHOUT_CHECK = {"argmax", "argmin", "array_key", "eq", "ge", "gt", "le", "lt", "ne", "one_hot"}
+
+
+def test_every_public_operation_has_a_check() -> None:
+    public = {name for name, value in vars(F).items() if isfunction(value) and not name.startswith("_")}
+    checked = {case.op for case in CASES}
+    assert public - WITHOUT_CHECK - checked == set(), "these operations need a Case in checks/"
+    assert checked <= public, "these cases name no operation"
+    assert checked & WITHOUT_CHECK == set()
+
+
+def test_every_kernel_of_an_operation_has_a_reference() -> None:
+    with_loops = {name for name in vars(reference) if name in vars(F)}
+    assert {"conv2d", "max_pool2d", "cross_entropy", "linear"} <= with_loops
+    assert with_loops - {case.op for case in CASES if case.reference} == set()
+
+
+class Cube(Function):
+    """A cube with three ways to be wrong."""
+
+    def __init__(self, factor: float = 3.0, value: float = 1.0, dtype: Any = None) -> None:
+        self.factor, self.value, self.dtype = factor, value, dtype
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return (x * x * x * self.value).astype(self.dtype or x.dtype)
+
+    def grad_x(self, gy: Any, x: Any) -> Any:
+        return gy * self.factor * x * x
+
+
+def cube(**wrong: Any) -> Case:
+    return Case("cube", lambda x: Cube(**wrong)(x), [positive(2, 3)], reference=lambda x: x**3)
+
+
+def test_a_right_operation_passes_and_each_way_to_be_wrong_fails_in_its_column() -> None:
+    assert check(cube()).passed
+    wrong_gradient = check(cube(factor=3.001))
+    assert not wrong_gradient.passed
+    assert wrong_gradient.first == pytest.approx(1 / 3000, rel=0.01)
+    wrong_value = check(cube(value=1.001, factor=3.003))
+    assert not wrong_value.passed
+    assert wrong_value.float64 == pytest.approx(1e-3)
+    assert wrong_value.first < 1e-7
+
+
+def test_float32_that_loses_digits_or_its_dtype_fails() -> None:
+    cancels = Case("cancels", lambda x: (x + 4096.0) - 4096.0, [normal(3)])
+    row = check(cancels)
+    assert row.float32 > 2e-6
+    assert not row.passed
+    with pytest.raises(TypeError, match="float64 from float32"):
+        check(cube(dtype=np.float64))
+
+
+def test_the_table_has_a_line_for_each_case_and_says_what_failed() -> None:
+    lines: list[str] = []
+    assert table([cube()], lines.append)
+    assert len(lines) == 3
+    assert lines[1].startswith("cube ")
+    assert "2x3" in lines[1]
+    assert "central" in lines[1]
+    assert lines[1].endswith("pass")
+    assert "1 cases, 0 failed" in lines[2]
+    assert not table([cube(), cube(factor=2.0)], lines.append)
+    assert lines[-2].endswith("FAIL")
+    assert "2 cases, 1 failed" in lines[-1]
+
+
+def test_choose_gives_one_operation_or_all_and_lists_them_otherwise() -> None:
+    assert choose(None) == list(CASES)
+    assert {case.op for case in choose("matmul")} == {"matmul"}
+    with pytest.raises(ValueError, match=r"no operation 'conv3d' to check. These are: abs, add"):
+        choose("conv3d")

@@ -1,0 +1,117 @@
+"""Check operations, and print what was found as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd.check import random_cotangent
+from tinygrad_cnn.checks import arrays, layers
+from tinygrad_cnn.checks.case import BILINEAR, Case
+from tinygrad_cnn.checks.measure import error, gradient_error, second_gradient_error
+from tinygrad_cnn.tensor import Tensor, grad
+
+CASES: tuple[Case, ...] = (*arrays.CASES, *layers.CASES)
+
+# The largest errors that pass, relative to the largest value (checks.measure.error).
+FLOAT64 = 1e-10
+FLOAT32 = 2e-6
+GRADIENT = 1e-7
+
+
+class Row(NamedTuple):
+    """What was found for one case; every number is an `error`."""
+
+    case: Case
+    shapes: str
+    float64: float  # values, against the reference
+    float32: float  # values and gradients, against float64
+    first: float  # gradients, against differences
+    second: float  # gradients of gradients, against differences
+
+    @property
+    def passed(self) -> bool:
+        """Whether each error is within its bound; NaN is not."""
+        bounds = (self.float64, FLOAT64), (self.float32, FLOAT32), (self.first, GRADIENT), (self.second, GRADIENT)
+        return all(found <= bound for found, bound in bounds)
+
+    @property
+    def scheme(self) -> str:
+        """How the differences were taken."""
+        return "bilinear" if self.case.steps == BILINEAR else "central"
+
+
+def choose(op: str | None) -> list[Case]:
+    """Return the cases of one operation, or all of them; ValueError where the name is unknown."""
+    chosen = [case for case in CASES if op in (None, case.op)]
+    if not chosen:
+        names = ", ".join(sorted({case.op for case in CASES}))
+        raise ValueError(f"check: there is no operation {op!r} to check. These are: {names}")
+    return chosen
+
+
+def check(case: Case) -> Row:
+    """Compare an operation with its reference, with itself in float32, and its gradients with differences."""
+    drawn = case.inputs()
+    doubles = leaves(drawn, np.float64)
+    found = values(case.fn(*doubles))
+    rounded = [x.astype(np.float32) if x.dtype.kind == "f" else x for x in drawn]
+    return Row(
+        case,
+        " ".join("x".join(map(str, x.shape)) for x in drawn),
+        largest(found, values(case.reference(*drawn))) if case.reference else 0.0,
+        largest(*(values_and_gradients(case.fn, leaves(rounded, dtype)) for dtype in (np.float32, np.float64))),
+        gradient_error(case.fn, doubles, case.steps),
+        second_gradient_error(case.fn, doubles, case.steps),
+    )
+
+
+def leaves(drawn: Iterable[ndarray], dtype: Any) -> list[Tensor]:
+    """Return tensors that require gradients, in ``dtype``, for the floats; constants for the integers and bools."""
+    return [Tensor(x, dtype, requires_grad=True) if x.dtype.kind == "f" else Tensor(x) for x in drawn]
+
+
+def values(result: Any) -> list[ndarray]:
+    """Return the arrays of what an operation returned: one, or several."""
+    return [
+        y.data if isinstance(y, Tensor) else np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))
+    ]
+
+
+def values_and_gradients(fn: Callable[..., Any], inputs: list[Tensor]) -> list[ndarray]:
+    """Return the results of ``fn``, and its gradients for a random cotangent; floats must keep the dtype they had."""
+    result = fn(*inputs)
+    outputs = [y for y in (result if isinstance(result, tuple) else (result,)) if y.requires_grad]
+    wanted = [x for x in inputs if x.requires_grad]
+    draw = random_cotangent(None)
+    gradients = grad(outputs, wanted, [draw(y.shape) for y in outputs])
+    found = values(result) + [g.data for g in gradients if g is not None]
+    for array in found:
+        if array.dtype.kind == "f" and array.dtype != wanted[0].dtype:
+            raise TypeError(f"check: {array.dtype} from {wanted[0].dtype} inputs; an operation must keep the dtype")
+    return found
+
+
+def largest(found: list[ndarray], wanted: list[ndarray]) -> float:
+    """Return the largest error of several arrays."""
+    return max(error(a, ref) for a, ref in zip(found, wanted, strict=True))
+
+
+def table(cases: Iterable[Case], write: Callable[[str], None] = print) -> bool:
+    """Check the cases, write a line for each as soon as it is known, and return whether all passed."""
+    write(f"{'op':20} {'inputs':30} {'scheme':8} {'float64':>8} {'float32':>8} {'first':>8} {'second':>8}")
+    failed = count = 0
+    for row in map(check, cases):
+        errors = " ".join(f"{e:8.1e}" for e in (row.float64, row.float32, row.first, row.second))
+        write(f"{row.case.op:20} {row.shapes:30} {row.scheme:8} {errors}  {'pass' if row.passed else 'FAIL'}")
+        count += 1
+        failed += not row.passed
+    write(
+        f"{count} cases, {failed} failed. Errors are max|a - ref| / max|ref|. float64: values against the reference, "
+        f"at most {FLOAT64:g}; float32: values and gradients against float64, {FLOAT32:g}; first, second: derivatives "
+        f"of this order against differences, {GRADIENT:g}"
+    )
+    return not failed
