@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -49,13 +48,3 @@ def test_bytes_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append(Path(a).read_bytes()), replace(a, b)))
     store(tmp_path / "file", b"content")
     assert calls == ["fsync", b"content", "fsync"]
-
-
-def test_leftovers_of_killed_processes_are_swept(tmp_path: Path) -> None:
-    old, recent, other = (tmp_path / name for name in ("file.1.tmp", "file.2.tmp", "else.3.tmp"))
-    for leftover in (old, recent, other):
-        leftover.write_bytes(b"half")
-    for leftover in (old, other):
-        os.utime(leftover, (time.time() - 7200,) * 2)
-    store(tmp_path / "file", b"content")
-    assert sorted(os.listdir(tmp_path)) == ["else.3.tmp", "file", "file.2.tmp"]

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialize
 
-from tinygrad_cnn.interop.atomic import atomic_write
+from tinygrad_cnn.files import atomic_write
 
 # The kinds of numbers a file may hold, under the format's names for them.
 DTYPES: dict[str, np.dtype[Any]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.interop import atomic_write
+from tinygrad_cnn.files import atomic_write
 
 
 class Metrics:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.viz.curves import MUTED, drawing_style, new_figure, save_picture
+from tinygrad_cnn.viz.figure import MUTED, drawing_style, new_figure, save_picture
 
 _MOST_NUMBERS = 25  # classes; beyond that the numbers in the cells would not be readable
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-INK, MUTED, GRID = "#1f2933", "#5f6b7a", "#e4e7eb"
+from tinygrad_cnn.viz.figure import drawing_style, new_figure, save_picture
 
 # The keys of a record that are drawn, by panel: colour, marker, what the legend says.
 # Blue and orange (Okabe and Ito, https://jfly.uni-koeln.de/color/) stay apart for every kind of colour vision.
@@ -42,6 +40,7 @@ def save_learning_curves(
         ValueError: No record holds an epoch with a loss or an accuracy, or pictures do not end like ``path``.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "curves.png"
     >>> save_learning_curves([{"epoch": 1, "train_loss": 0.4}, {"epoch": 2, "train_loss": 0.2}], path)
     >>> path.read_bytes()[1:4]
@@ -106,57 +105,3 @@ def _label_last(axes: Any, panel: str, points: Mapping[str, tuple[np.ndarray, np
             place = (epoch, 100 * value if panel == "accuracy" else value)
             axes.annotate(text, place, xytext=(7, 0), textcoords="offset points", va="center", annotation_clip=False)
             return
-
-
-def drawing_style() -> Any:
-    """Return a context in which pictures look the same whatever style the user has set for matplotlib."""
-    try:
-        import matplotlib.style
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install tinygrad-cnn[plot]") from error
-    return matplotlib.style.context(
-        {
-            "font.family": "DejaVu Sans",  # comes with matplotlib
-            "font.size": 10,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": MUTED,
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": GRID,
-            "lines.linewidth": 2,
-            "lines.markersize": 5,
-            "legend.frameon": False,
-            "svg.fonttype": "none",  # text stays text
-        },
-        after_reset=True,
-    )
-
-
-def new_figure(width: float, height: float, title: str) -> Any:
-    """Return a figure (inches) that belongs to no window; to be drawn within `drawing_style`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    figure.suptitle(title.replace("$", r"\$"), fontweight="bold", x=0.02, ha="left")
-    return figure
-
-
-def save_picture(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure in the format that the name's ending says: whole, or not at all."""
-    path = Path(path)
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
-        raise ValueError(f"{path}: expected a picture's name (.{', .'.join(sorted(known))}), found {path.suffix!r}")
-    picture = BytesIO()
-    figure.savefig(picture, format=path.suffix[1:].lower())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(picture.getvalue())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

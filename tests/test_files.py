@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tinygrad_cnn.interop.atomic import atomic_write
+from tinygrad_cnn.files import atomic_write
 
 
 def write(path, content: bytes) -> None:
@@ -119,7 +119,7 @@ def test_permissions_follow_the_umask(tmp_path):
 def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
     path = tmp_path / "file"
     script = (
-        "import sys, time; from tinygrad_cnn.interop.atomic import atomic_write\n"
+        "import sys, time; from tinygrad_cnn.files import atomic_write\n"
         "with atomic_write(sys.argv[1]) as file:\n"
         "    file.write(b'half'); file.flush(); print('ready', flush=True); time.sleep(60)\n"
     )
@@ -139,7 +139,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
 def test_kill_in_the_middle_of_writes_leaves_a_whole_file(tmp_path, delay):
     path = tmp_path / "file"
     script = (
-        "import sys; from tinygrad_cnn.interop.atomic import atomic_write\n"
+        "import sys; from tinygrad_cnn.files import atomic_write\n"
         "for k in range(10**9):\n"
         "    with atomic_write(sys.argv[1]) as file:\n"
         "        for _ in range(64): file.write(bytes([k % 256]) * 10_000)\n"
