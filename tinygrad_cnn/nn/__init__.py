@@ -1,0 +1,43 @@
+"""Layers, networks and their initial values, under PyTorch's names."""
+
+from tinygrad_cnn import functional
+from tinygrad_cnn.nn import init
+from tinygrad_cnn.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from tinygrad_cnn.nn.container import ModuleList, Sequential
+from tinygrad_cnn.nn.conv import Conv2d
+from tinygrad_cnn.nn.dropout import Dropout
+from tinygrad_cnn.nn.linear import Linear
+from tinygrad_cnn.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
+from tinygrad_cnn.nn.module import Module
+from tinygrad_cnn.nn.norm import BatchNorm1d, BatchNorm2d
+from tinygrad_cnn.nn.parameter import Parameter
+from tinygrad_cnn.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from tinygrad_cnn.nn.shape import Flatten, Identity
+
+__all__ = [
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "Module",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+    "init",
+]
