@@ -1,0 +1,200 @@
+"""Cross-entropy and negative log-likelihood for class labels, one loss for each sample; the caller reduces them.
+
+Scores are (N, C, S): N samples, C classes, S positions (1 for plain classification). With w = weight and e =
+label_smoothing the loss of a sample with label t is
+
+    (1 - e) * w[t] * -log p[t]  +  (e / C) * sum over c of w[c] * -log p[c],        p = softmax of the scores,
+
+and 0 where t is ignore_index. 'sum' adds the losses, 'mean' divides that by the sum of the sample weights, which are
+returned beside the losses. Both are float64. Labels must be in range(C) or ignore_index: kernels do not check.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.kernels.activation import exp
+from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.threads import split
+
+
+def _class_last(x: ndarray) -> ndarray:
+    """(N, C, S) -> (N*S, C)"""
+    return np.ascontiguousarray(np.moveaxis(x, 1, 2)).reshape(x.shape[0] * x.shape[2], x.shape[1])
+
+
+def _weights(weight: ndarray | None, classes: int, dtype: np.dtype) -> ndarray:
+    return np.ones(classes, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
+
+
+@kernel(writes="losses weights log_sums", reassoc=True)
+def _cross_entropy(
+    x: ndarray,
+    target: ndarray,
+    weight: ndarray,
+    losses: ndarray,
+    weights: ndarray,
+    log_sums: ndarray,
+    ignore_index: int,
+    smoothing: float,
+    start: int,
+    stop: int,
+) -> None:
+    for sample in range(start, stop):
+        label, scores = target[sample], x[sample]
+        largest = scores[0]
+        for c in range(len(scores)):
+            largest = scores[c] if scores[c] > largest else largest
+        total = 0.0
+        for c in range(len(scores)):
+            total += exp(scores[c] - largest)
+        log_sum = largest + math.log(total)
+        log_sums[sample] = log_sum
+        if label == ignore_index:
+            losses[sample], weights[sample] = 0, 0
+            continue
+        losses[sample], weights[sample] = weight[label] * (log_sum - scores[label]), weight[label]
+        if smoothing > 0:
+            smooth = 0.0
+            for c in range(len(scores)):
+                smooth += weight[c] * (log_sum - scores[c])
+            losses[sample] = (1 - smoothing) * losses[sample] + smoothing / len(scores) * smooth
+
+
+def cross_entropy(
+    x: ndarray, target: ndarray, weight: ndarray | None, ignore_index: int, label_smoothing: float
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Return the loss, the weight and log(sum(e**x)) of every sample, each float64 (N, S).
+
+    Args:
+        x: scores (N, C, S).
+        target: int64 labels (N, S).
+        weight: one weight for each class, (C,), or None for ones.
+        ignore_index: the label of samples that do not count.
+        label_smoothing: the share e of the loss that is spread over all classes.
+
+    >>> losses, weights, _ = cross_entropy(np.zeros((1, 4, 1)), np.array([[2]]), None, -100, 0.0)
+    >>> float(losses.sum() / weights.sum())  # log(4)
+    1.3862943611198906
+    """
+    losses, weights, log_sums = (np.empty(target.shape) for _ in range(3))
+    arrays = _class_last(x), np.ascontiguousarray(target).reshape(-1), _weights(weight, x.shape[1], x.dtype)
+    outputs = losses.reshape(-1), weights.reshape(-1), log_sums.reshape(-1)
+    split(_cross_entropy, target.size, *arrays, *outputs, int(ignore_index), float(label_smoothing), work=4 * x.size)
+    return losses, weights, log_sums
+
+
+@kernel(writes="gx")
+def _cross_entropy_grad(
+    x: ndarray,
+    gy: ndarray,
+    target: ndarray,
+    weight: ndarray,
+    log_sums: ndarray,
+    gx: ndarray,
+    ignore_index: int,
+    smoothing: float,
+    start: int,
+    stop: int,
+) -> None:
+    number = x.dtype.type
+    share = smoothing / len(weight)
+    everything = 0.0
+    for c in range(len(weight)):
+        everything += weight[c]
+    for sample in range(start, stop):
+        label, scores, results, log_sum = target[sample], x[sample], gx[sample], log_sums[sample]
+        if label == ignore_index:
+            results[:] = 0  # even where the cotangent is not finite
+            continue
+        own = (1 - smoothing) * weight[label]
+        both, smooth = number(gy[sample] * (own + share * everything)), number(gy[sample] * share)
+        for c in range(len(scores)):
+            results[c] = both * exp(number(scores[c] - log_sum)) - smooth * weight[c]
+        results[label] -= number(gy[sample] * own)
+
+
+def cross_entropy_grad(
+    gy: ndarray,
+    x: ndarray,
+    target: ndarray,
+    weight: ndarray | None,
+    log_sums: ndarray,
+    ignore_index: int,
+    label_smoothing: float,
+) -> ndarray:
+    """Return the gradient of x for the cotangent gy (N, S) of the losses; ignored samples get exactly 0.
+
+        gx[c] = gy * (p[c] * ((1-e)*w[t] + e/C * sum(w))  -  (1-e)*w[t] * (c == t)  -  e/C * w[c])
+
+    ``log_sums`` is the third result of `cross_entropy`. For the mean gy is 1 / sum of the sample weights.
+    """
+    n, classes, length = x.shape
+    gx = np.empty((n * length, classes), x.dtype)
+    arrays = (
+        _class_last(x),
+        np.ascontiguousarray(gy, np.float64).reshape(-1),
+        np.ascontiguousarray(target).reshape(-1),
+        _weights(weight, classes, x.dtype),
+        np.ascontiguousarray(log_sums).reshape(-1),
+    )
+    split(_cross_entropy_grad, len(gx), *arrays, gx, int(ignore_index), float(label_smoothing), work=4 * x.size)
+    return np.ascontiguousarray(np.moveaxis(gx.reshape(n, length, classes), 2, 1))
+
+
+@kernel(writes="losses weights")
+def _nll_loss(
+    logp: ndarray,
+    target: ndarray,
+    weight: ndarray,
+    losses: ndarray,
+    weights: ndarray,
+    ignore_index: int,
+    start: int,
+    stop: int,
+) -> None:
+    for n in range(start, stop):
+        for s in range(target.shape[1]):
+            label = target[n, s]
+            if label == ignore_index:
+                losses[n, s], weights[n, s] = 0, 0
+            else:
+                losses[n, s], weights[n, s] = -weight[label] * logp[n, label, s], weight[label]
+
+
+def nll_loss(logp: ndarray, target: ndarray, weight: ndarray | None, ignore_index: int) -> tuple[ndarray, ndarray]:
+    """Return the loss -w[t] * logp[t] and the weight w[t] of every sample, each float64 (N, S); logp is (N, C, S)."""
+    losses, weights = np.empty(target.shape), np.empty(target.shape)
+    arrays = np.ascontiguousarray(logp), np.ascontiguousarray(target), _weights(weight, logp.shape[1], logp.dtype)
+    split(_nll_loss, len(target), *arrays, losses, weights, int(ignore_index), work=4 * target.size)
+    return losses, weights
+
+
+@kernel(writes="gx")
+def _nll_loss_grad(
+    weight: ndarray, gy: ndarray, target: ndarray, gx: ndarray, ignore_index: int, start: int, stop: int
+) -> None:
+    for n in range(start, stop):
+        gx[n] = 0
+        for s in range(target.shape[1]):
+            label = target[n, s]
+            if label != ignore_index:
+                gx[n, label, s] = -weight[label] * gy[n, s]
+
+
+def nll_loss_grad(
+    gy: ndarray,
+    target: ndarray,
+    weight: ndarray | None,
+    ignore_index: int,
+    x_shape: tuple[int, int, int],
+    dtype: np.dtype,
+) -> ndarray:
+    """Return the gradient of logp for the cotangent gy (N, S) of the losses: -w[t] * gy at the label, 0 elsewhere."""
+    gx = np.empty(x_shape, dtype)
+    arrays = _weights(weight, x_shape[1], gx.dtype), np.ascontiguousarray(gy, np.float64), np.ascontiguousarray(target)
+    split(_nll_loss_grad, len(gx), *arrays, gx, int(ignore_index), work=gx.size)
+    return gx

@@ -1,0 +1,54 @@
+"""Sums over the batch, as bias gradients need them: accumulated in float64, whatever the dtype.
+
+A float32 accumulator would be off by a quarter of a percent after 262,144 terms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.threads import split
+
+
+@kernel(reassoc=True)
+def _channel_sum(x: ndarray, y: ndarray, start: int, stop: int) -> None:
+    for c in range(start, stop):
+        total = 0.0
+        for n in range(x.shape[0]):
+            values = x[n, c]
+            for s in range(len(values)):
+                total += values[s]
+        y[c] = total
+
+
+def channel_sum(gy: ndarray) -> ndarray:
+    """Return the sums over N and S of gy (N, C, S): (C,).
+
+    >>> channel_sum(np.ones((2, 3, 5), np.float32))
+    array([10., 10., 10.], dtype=float32)
+    """
+    y = np.empty(gy.shape[1], gy.dtype)
+    split(_channel_sum, len(y), np.ascontiguousarray(gy), y, work=gy.size)
+    return y
+
+
+@kernel(writes="totals")
+def _rows_sum(x: ndarray, totals: ndarray, start: int, stop: int) -> None:
+    totals = totals[start:stop]
+    for n in range(x.shape[0]):
+        row = x[n, start:stop]
+        for o in range(len(totals)):
+            totals[o] += row[o]
+
+
+def rows_sum(gy: ndarray) -> ndarray:
+    """Return the sums over N of gy (N, O): (O,).
+
+    >>> rows_sum(np.ones((4, 2)))
+    array([4., 4.])
+    """
+    totals = np.zeros(gy.shape[1])
+    split(_rows_sum, len(totals), np.ascontiguousarray(gy), totals, work=gy.size)
+    return totals.astype(gy.dtype)

@@ -1,0 +1,136 @@
+"""Softmax and log-softmax along one axis, and their gradients.
+
+Every array is seen as (outer, axis, inner). Each kernel comes twice: *rows* where the axis is the last one, and
+*columns*, which walks along ``inner`` so that its loops, too, run over neighbouring numbers. Sums run in float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.kernels.activation import exp
+from tinygrad_cnn.kernels.compile import Kernel, kernel
+from tinygrad_cnn.kernels.threads import split
+
+
+def _along_axis(rows: Kernel, columns: Kernel, arrays: tuple[ndarray, ...], axis: int, log: bool) -> ndarray:
+    """Run the unit of work that suits the axis."""
+    shape = arrays[0].shape
+    axis %= len(shape)
+    outer, length, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+    y = np.empty(shape, arrays[0].dtype)
+    if y.size:
+        unit, view = (rows, (outer, length)) if inner == 1 else (columns, (outer, length, inner))
+        views = [np.ascontiguousarray(x).reshape(view) for x in arrays]
+        split(unit, outer, *views, y.reshape(view), log, work=8 * y.size)
+    return y
+
+
+@kernel(reassoc=True)
+def _softmax_rows(x: ndarray, y: ndarray, log: bool, start: int, stop: int) -> None:
+    for row in range(start, stop):
+        values, results = x[row], y[row]
+        largest = values[0]
+        for i in range(len(values)):
+            largest = values[i] if values[i] > largest else largest
+        total = 0.0
+        for i in range(len(values)):
+            results[i] = exp(values[i] - largest)
+            total += results[i]
+        if log:
+            shift = x.dtype.type(math.log(total))
+            for i in range(len(values)):
+                results[i] = (values[i] - largest) - shift
+        else:
+            scale = x.dtype.type(1 / total)
+            for i in range(len(values)):
+                results[i] *= scale
+
+
+@kernel
+def _softmax_columns(x: ndarray, y: ndarray, log: bool, start: int, stop: int) -> None:
+    _, length, inner = x.shape
+    largest, total = np.empty(inner, x.dtype), np.empty(inner)
+    for n in range(start, stop):
+        for s in range(inner):
+            largest[s], total[s] = x[n, 0, s], 0
+        for i in range(length):
+            values = x[n, i]
+            for s in range(inner):
+                largest[s] = values[s] if values[s] > largest[s] else largest[s]
+        for i in range(length):
+            values, results = x[n, i], y[n, i]
+            for s in range(inner):
+                results[s] = exp(values[s] - largest[s])
+                total[s] += results[s]
+        for s in range(inner):
+            total[s] = math.log(total[s]) if log else 1 / total[s]
+        for i in range(length):
+            values, results = x[n, i], y[n, i]
+            for s in range(inner):
+                results[s] = (values[s] - largest[s]) - total[s] if log else results[s] * total[s]
+
+
+def softmax(x: ndarray, axis: int) -> ndarray:
+    """Return e**x / sum(e**x) along the axis, with the maximum subtracted first; a vector of only -inf gives NaN.
+
+    >>> softmax(np.array([[0.0, 0.0, -np.inf]]), 1)
+    array([[0.5, 0.5, 0. ]])
+    """
+    return _along_axis(_softmax_rows, _softmax_columns, (x,), axis, False)
+
+
+def log_softmax(x: ndarray, axis: int) -> ndarray:
+    """Return x - log(sum(e**x)) along the axis, without overflow."""
+    return _along_axis(_softmax_rows, _softmax_columns, (x,), axis, True)
+
+
+@kernel(writes="gx", reassoc=True)
+def _softmax_grad_rows(gy: ndarray, y: ndarray, gx: ndarray, log: bool, start: int, stop: int) -> None:
+    one = gy.dtype.type(1)
+    for row in range(start, stop):
+        gradients, values, results = gy[row], y[row], gx[row]
+        total = 0.0
+        for i in range(len(values)):
+            total += gradients[i] * (one if log else values[i])
+        shift = gy.dtype.type(total)
+        if log:
+            for i in range(len(values)):
+                results[i] = gradients[i] - exp(values[i]) * shift
+        else:
+            for i in range(len(values)):
+                results[i] = values[i] * (gradients[i] - shift)
+
+
+@kernel(writes="gx")
+def _softmax_grad_columns(gy: ndarray, y: ndarray, gx: ndarray, log: bool, start: int, stop: int) -> None:
+    _, length, inner = gy.shape
+    one = gy.dtype.type(1)
+    total = np.empty(inner)
+    for n in range(start, stop):
+        total[:] = 0
+        for i in range(length):
+            gradients, values = gy[n, i], y[n, i]
+            for s in range(inner):
+                total[s] += gradients[s] * (one if log else values[s])
+        for i in range(length):
+            gradients, values, results = gy[n, i], y[n, i], gx[n, i]
+            for s in range(inner):
+                shift = gy.dtype.type(total[s])
+                if log:
+                    results[s] = gradients[s] - exp(values[s]) * shift
+                else:
+                    results[s] = values[s] * (gradients[s] - shift)
+
+
+def softmax_grad(gy: ndarray, y: ndarray, axis: int) -> ndarray:
+    """Return y * (gy - sum(gy * y)), where y is the result of softmax along the axis."""
+    return _along_axis(_softmax_grad_rows, _softmax_grad_columns, (gy, y), axis, False)
+
+
+def log_softmax_grad(gy: ndarray, y: ndarray, axis: int) -> ndarray:
+    """Return gy - e**y * sum(gy), where y is the result of log_softmax along the axis."""
+    return _along_axis(_softmax_grad_rows, _softmax_grad_columns, (gy, y), axis, True)
