@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
-from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
+from tinygrad_cnn.functional.shape import reshape, shape_of
 from tinygrad_cnn.kernels import pool as kernel
 from tinygrad_cnn.kernels.geometry import Pair, Window, check_elements, pair, whole
 from tinygrad_cnn.state import place
@@ -37,7 +37,7 @@ class MaxPoolScatter(Function):
 
     keeps = ("index",)
 
-    def __init__(self, index: ndarray, x_shape: Shape) -> None:
+    def __init__(self, index: ndarray, x_shape: kernel.Shape) -> None:
         self.index, self.x_shape = index, x_shape
 
     def forward(self, gy: ndarray) -> ndarray:
@@ -52,7 +52,7 @@ class MaxPoolGather(Function):
 
     keeps = ("index",)
 
-    def __init__(self, index: ndarray, x_shape: Shape) -> None:
+    def __init__(self, index: ndarray, x_shape: kernel.Shape) -> None:
         self.index, self.x_shape = index, x_shape
 
     def forward(self, ggx: ndarray) -> ndarray:
@@ -80,7 +80,7 @@ class AvgPool2d(Function):
 class AvgPool2dGrad(Function):
     """Each gy over its divisor, added to every pixel of its window."""
 
-    def __init__(self, window: Window, x_shape: Shape, count_include_pad: bool, divisor: int) -> None:
+    def __init__(self, window: Window, x_shape: kernel.Shape, count_include_pad: bool, divisor: int) -> None:
         self.window, self.x_shape = window, x_shape
         self.count_include_pad, self.divisor = count_include_pad, divisor
 
@@ -109,7 +109,7 @@ class AdaptiveAvgPool2d(Function):
 class AdaptiveAvgPool2dGrad(Function):
     """Each gy over the size of its bin, added to every pixel of the bin."""
 
-    def __init__(self, x_shape: Shape) -> None:
+    def __init__(self, x_shape: kernel.Shape) -> None:
         self.x_shape = x_shape
 
     def forward(self, gy: ndarray) -> ndarray:
