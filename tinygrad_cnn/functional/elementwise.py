@@ -57,7 +57,8 @@ class Binary(Elementwise):
                 "pair of sizes must be equal or contain a 1. reshape(), unsqueeze() or expand() one of them"
             )
         kinds = " and ".join(str(x.dtype) if isinstance(x, ndarray) else type(x).__name__ for x in (x1, x2))
-        return type(error)(f"{place(self.name)}: cannot combine {kinds}: {error}")
+        kind = TypeError if isinstance(error, TypeError) else ValueError  # some of NumPy's own take other arguments
+        return kind(f"{place(self.name)}: cannot combine {kinds}: {error}")
 
 
 def result_type(*values: Any) -> np.dtype:
