@@ -75,12 +75,14 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer)
 
     def set_epoch(self, epoch: int) -> None:
-        if epoch >= self.total_steps:
+        # The step after the last batch is allowed, as in PyTorch: a loop calls step() after every batch.
+        if epoch > self.total_steps:
             raise ValueError(
-                f"OneCycleLR: step {epoch + 1} of a schedule of total_steps = {self.total_steps}; call step() once "
+                f"OneCycleLR: step {epoch} of a schedule of total_steps = {self.total_steps}; call step() once "
                 "after each batch"
             )
         self.last_epoch = epoch
+        epoch = min(epoch, self.total_steps - 1)
         momenta = zip(self.max_momenta, self.base_momenta, strict=True)
         for group, high, (most, least) in zip(self.optimizer.param_groups, self.max_lrs, momenta, strict=True):
             low = high / self.div_factor
