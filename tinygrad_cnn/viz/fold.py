@@ -1,0 +1,217 @@
+"""Make a large diagram small enough to look at: fold modules, then roll up repeats, then join what is left.
+
+Only steps that were computed one after another are put into one box. They are an interval of a topological order, so
+what remains has no cycle, whatever the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex, common
+
+_LONGEST_PERIOD = 16  # steps of a repeated pattern
+_FEWEST_TIMES = 3
+_ARROWS_PER_VERTEX = 3  # with more, a picture is neither legible nor drawn in reasonable time
+_LEGIBLE = 2  # arrows per vertex; beyond that labels would lie on top of each other
+
+
+@dataclass(slots=True)
+class _Group:
+    """The steps from ``start`` to ``stop``, drawn as one box."""
+
+    start: int
+    stop: int
+    title: str
+    notes: tuple[str, ...]
+    pattern: Hashable  # equal for groups that look alike
+    scope: Scope | None
+
+
+def fold(diagram: Diagram, limit: int) -> Diagram:
+    """Return a diagram of at most ``limit`` vertices, and not too many arrows, whose caption says what was folded.
+
+    Diagrams that are small enough are returned as they are. Takes linear time.
+    """
+    if len(diagram.vertices) <= limit and len(diagram.arrows) <= _ARROWS_PER_VERTEX * limit:
+        return diagram
+    folding = _Folding(diagram, limit)
+    folded = folding.result()
+    caption = (
+        f"{len(diagram.vertices):,} boxes drawn as {len(folded.vertices):,}: {', '.join(folding.said)}.\n"
+        "The .dot text has every one of them."
+    )
+    return replace(folded, caption="\n".join(filter(None, (diagram.caption, caption))))
+
+
+class _Folding:
+    def __init__(self, diagram: Diagram, limit: int) -> None:
+        self.diagram, self.limit = diagram, limit
+        self.steps = [i for i, vertex in enumerate(diagram.vertices) if not vertex.is_tensor]
+        self.said: list[str] = []
+        place = {i: step for step, i in enumerate(self.steps)}
+        self.users: dict[int, list[int]] = {i: [] for i, v in enumerate(diagram.vertices) if v.is_tensor}
+        for arrow in diagram.arrows:
+            for tensor, step in ((arrow.tail, arrow.head), (arrow.head, arrow.tail)):
+                if tensor in self.users and step in place:
+                    self.users[tensor].append(place[step])
+
+    def result(self) -> Diagram:
+        groups = self.folded_modules()
+        period = 1
+        while period <= _LONGEST_PERIOD and not self.fits(groups):
+            groups = self.rolled_up(groups, period)
+            period += 1
+        size = 2
+        joined = groups
+        while len(joined) > 1 and not self.fits(joined):
+            joined = self.joined(groups, size)
+            size *= 2
+        return self.drawn(joined)
+
+    def fits(self, groups: Sequence[_Group]) -> bool:
+        owner = self.owners(groups)
+        loose = [tensor for tensor, users in self.users.items() if self.home(users, groups, owner) is None]
+        if len(groups) + len(loose) > self.limit:
+            return False
+        new = {i: owner[step] for step, i in enumerate(self.steps)} | {i: -1 - i for i in loose}
+        arrows = {(new.get(a.tail), new.get(a.head), a.kind) for a in self.diagram.arrows}
+        return len(arrows) <= _ARROWS_PER_VERTEX * self.limit
+
+    def owners(self, groups: Sequence[_Group]) -> list[int]:
+        return [g for g, group in enumerate(groups) for _ in range(group.start, group.stop)]
+
+    def home(self, users: Sequence[int], groups: Sequence[_Group], owner: Sequence[int]) -> int | None:
+        """Return the box into which a tensor disappears: that of all its users, if it holds several steps."""
+        homes = {owner[step] for step in users}
+        if len(homes) == 1:
+            (g,) = homes
+            if groups[g].stop - groups[g].start > 1:
+                return g
+        return None
+
+    # --- the three ways to make fewer boxes --------------------------------------------------------------------
+
+    def folded_modules(self) -> list[_Group]:
+        """Fold the innermost modules, and their parents, until it fits or only the outermost ones are left."""
+        groups = [self.single(step) for step in range(len(self.steps))]
+        scopes = [self.diagram.vertices[i].scope for i in self.steps]
+        for depth in range(max((scope.depth for scope in scopes if scope), default=0), 0, -1):
+            scopes = [scope.parent if scope and scope.depth > depth else scope for scope in scopes]
+            groups = self.modules_at(depth, scopes)
+            if self.fits(groups):
+                break
+        if any(group.stop - group.start > 1 for group in groups):
+            self.said.append("modules folded")
+        return groups
+
+    def modules_at(self, depth: int, scopes: Sequence[Scope | None]) -> list[_Group]:
+        groups = []
+        start = 0
+        while start < len(scopes):
+            scope, stop = scopes[start], start + 1
+            if scope is not None and scope.depth == depth:
+                while stop < len(scopes) and scopes[stop] is scope:
+                    stop += 1
+            if scope is None or stop == start + 1:
+                groups.append(self.single(start))
+            else:
+                pattern = tuple(self.single(step).pattern for step in range(start, stop))
+                groups.append(_Group(start, stop, scope.path, (), pattern, scope.parent))
+            start = stop
+        return groups
+
+    def single(self, step: int) -> _Group:
+        vertex = self.diagram.vertices[self.steps[step]]
+        return _Group(step, step + 1, vertex.title, (), (vertex.title, vertex.notes, vertex.shape), vertex.scope)
+
+    def rolled_up(self, groups: Sequence[_Group], period: int) -> list[_Group]:
+        """Join patterns of ``period`` boxes that come at least three times in a row."""
+        length = [0] * (len(groups) + period)  # for how long the boxes from here equal those one period later
+        for i in range(len(groups) - period - 1, -1, -1):
+            length[i] = length[i + 1] + 1 if groups[i].pattern == groups[i + period].pattern else 0
+        result = []
+        i = 0
+        while i < len(groups):
+            times = length[i] // period + 1
+            if times < _FEWEST_TIMES:
+                result.append(groups[i])
+                i += 1
+                continue
+            members = groups[i : i + times * period]
+            titles = [group.title for group in members[:period]]
+            more = f" and {period - 3} more" if period > 3 else ""
+            pattern = (times, tuple(group.pattern for group in members[:period]))
+            result.append(_join(members, ", ".join(titles[:3]) + more, (f"{times:,} times in a row",), pattern))
+            i += times * period
+        if len(result) < len(groups) and "repeats rolled up" not in self.said:
+            self.said.append("repeats rolled up")
+        return result
+
+    def joined(self, groups: Sequence[_Group], size: int) -> list[_Group]:
+        """Join every ``size`` neighbours, alike or not: the last resort, which always ends small enough."""
+        if "neighbours joined" not in self.said:
+            self.said.append("neighbours joined")
+        runs = [groups[i : i + size] for i in range(0, len(groups), size)]
+        return [_join(run, f"{run[0].title} ... {run[-1].title}", (), None) if len(run) > 1 else run[0] for run in runs]
+
+    # --- the smaller diagram -------------------------------------------------------------------------------------
+
+    def drawn(self, groups: Sequence[_Group]) -> Diagram:
+        vertices: list[Vertex] = []
+        new = self.new_places(groups, vertices)
+        count: dict[tuple[int, int, str], int] = {}
+        label: dict[tuple[int, int, str], str] = {}
+        for arrow in self.diagram.arrows:
+            key = (new[arrow.tail], new[arrow.head], arrow.kind)
+            if key[0] != key[1]:
+                count[key] = count.get(key, 0) + 1
+                label[key] = arrow.label
+        for (tail, head, kind), n in count.items():
+            if len(count) > _LEGIBLE * len(vertices):
+                label[tail, head, kind] = ""
+            elif n > 1:
+                label[tail, head, kind] = f"{n:,} {'gradients' if kind == 'gradient' else 'values'}"
+        arrows = [Arrow(*key, label[key]) for key in count]
+        return Diagram(vertices, arrows, self.diagram.title, self.diagram.caption)
+
+    def new_places(self, groups: Sequence[_Group], vertices: list[Vertex]) -> dict[int, int]:
+        """Fill ``vertices`` with the boxes of the picture; return in which one each of the old vertices went."""
+        old, owner = self.diagram.vertices, self.owners(groups)
+        absorbed: list[list[int]] = [[] for _ in groups]
+        loose: list[int] = []
+        for tensor, users in self.users.items():
+            g = self.home(users, groups, owner)
+            (loose if g is None else absorbed[g]).append(tensor)
+        new: dict[int, int] = {}
+        crowded = len(groups) + len(loose) > self.limit
+        if crowded:
+            self.said.append("tensors joined")
+            sizes = sum(old[tensor].parameters for tensor in loose)
+            vertices.append(Vertex("parameter", f"{len(loose):,} tensors", (_parameters(sizes),), parameters=sizes))
+        for tensor in loose:
+            new[tensor] = 0 if crowded else len(vertices)
+            if not crowded:
+                vertices.append(old[tensor])
+        for group, tensors in zip(groups, absorbed, strict=True):
+            members = self.steps[group.start : group.stop]
+            new.update(dict.fromkeys([*members, *tensors], len(vertices)))
+            vertices.append(old[members[0]] if len(members) == 1 else _box(group, old, members, tensors))
+        return new
+
+
+def _join(groups: Sequence[_Group], title: str, notes: tuple[str, ...], pattern: Hashable) -> _Group:
+    first, last = groups[0], groups[-1]
+    return _Group(first.start, last.stop, title, notes, pattern, common(first.scope, last.scope))
+
+
+def _box(group: _Group, old: Sequence[Vertex], members: Sequence[int], tensors: Sequence[int]) -> Vertex:
+    operations = sum(old[i].operations for i in members)
+    parameters = sum(old[i].parameters for i in tensors)
+    notes = (*group.notes, f"{operations:,} operations", *([_parameters(parameters)] if parameters else []))
+    return Vertex("group", group.title, notes, old[members[-1]].shape, group.scope, operations, parameters)
+
+
+def _parameters(count: int) -> str:
+    return f"{count:,} parameters"
