@@ -61,7 +61,8 @@ class Container(Module):
 
     def __delitem__(self, index: int | slice) -> None:
         parts = self._parts()
-        self._name_at(index if isinstance(index, int) else 0)
+        if not isinstance(index, slice):
+            self._name_at(index)  # an error that names the container
         del parts[index]
         self._fill(parts)
 

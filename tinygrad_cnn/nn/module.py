@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.nn.loading import Differences, fit
-from tinygrad_cnn.nn.parameter import Parameter
+from tinygrad_cnn.nn.parameter import Parameter, convert
 from tinygrad_cnn.state import module_path, tick
 from tinygrad_cnn.tensor import Tensor
 
@@ -56,7 +56,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward(); define it to say what the module computes")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward`, and let errors and the graph know in which module."""
+        """Run `forward`, and let errors and graphs know in which module."""
         names = _tree.get()
         if names is None:
             return self._call_outermost(args, kwargs)
@@ -89,8 +89,11 @@ class Module:
                 f"be trained. Write its values with {name}.copy_(...) under no_grad(), or assign a Parameter"
             )
         if name in self._buffers and not (value is None or isinstance(value, Tensor)):
-            raise TypeError(
-                f"{type(self).__name__}.{name} is a buffer, which is a Tensor or None, not a {type(value).__name__}"
+            raise TypeError(f"{type(self).__name__}.{name} is a buffer, a Tensor or None, not a {type(value).__name__}")
+        if isinstance(value, Module) and any(module is self for module in value.modules()):
+            raise ValueError(
+                f"{type(self).__name__}.{name}: the {type(value).__name__} contains this module, so it would contain "
+                "itself; keep a parent out of sight in a tuple: self.parent = (parent,)"
             )
         super().__setattr__(name, value)
         if isinstance(value, Module) or isinstance(found, Module):
@@ -105,12 +108,9 @@ class Module:
             _parts_changed()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Assign a tensor that belongs to the state of the module but is not trained, such as a running mean.
+        """Assign a tensor that belongs to the module but is not trained, such as a running mean.
 
-        Args:
-            name: the attribute.
-            tensor: its value; None keeps the place free.
-            persistent: whether it is part of the state dict.
+        A value of None keeps the place free; one that is not ``persistent`` stays out of the state dict.
         """
         self._check_name("register_buffer", name)
         if isinstance(tensor, Parameter) or not (tensor is None or isinstance(tensor, Tensor)):
@@ -172,15 +172,10 @@ class Module:
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
         return [(name, buffer) for name in self._buffers if (buffer := vars(self)[name]) is not None]
 
-    def _own_state(self) -> list[tuple[str, Tensor]]:
-        return self._own_parameters() + [(name, buffer) for name, buffer in self._own_buffers() if self._buffers[name]]
-
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """Yield all parameters, each once, with their dotted names, in definition order.
+        """Yield all parameters, each once, with dotted names that begin with ``prefix``, in definition order.
 
-        Args:
-            prefix: what the names begin with.
-            recurse: False leaves out those of the modules inside this one.
+        ``recurse=False`` leaves out those of the modules inside this one.
         """
         return self._once(Module._own_parameters, prefix, recurse)
 
@@ -211,7 +206,8 @@ class Module:
         return {
             _join(path, name): tensor
             for path, module in self.named_modules(remove_duplicate=False)
-            for name, tensor in module._own_state()
+            for name, tensor in module._own_parameters() + module._own_buffers()
+            if module._buffers.get(name, True)
         }
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -299,15 +295,7 @@ class Module:
 
     def _convert(self, dtype: np.dtype) -> Self:
         for tensor in [*self.parameters(), *self.buffers()]:
-            if tensor.dtype.kind != "f" or tensor.dtype == dtype:
-                continue
-            trained, gradient = tensor.requires_grad, tensor.grad
-            tensor.requires_grad_(False)
-            tensor.data = tensor.data.astype(dtype)
-            if trained or gradient is not None:
-                tensor.requires_grad_()  # a place for gradients of the new dtype
-                tensor.grad = None if gradient is None else gradient.detach().astype(dtype)
-                tensor.requires_grad_(trained)
+            convert(tensor, dtype)
         return self
 
     # --- text ------------------------------------------------------------------------------------------------
