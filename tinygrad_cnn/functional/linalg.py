@@ -13,6 +13,8 @@ from tinygrad_cnn.functional.shape import reshape, shape_of, sum_to, transpose
 from tinygrad_cnn.kernels import gemm as kernel
 from tinygrad_cnn.state import place
 
+_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+
 
 class MatMul(Function):
     """y[..., m, n] = sum over k of a[..., m, k] * b[..., k, n], leading axes broadcast."""
@@ -49,12 +51,15 @@ class Linear(Function):
 
 def same_float(op: str, **operands: Any) -> None:
     """Raise TypeError unless all operands (None left out) are float32 or float64 and of one dtype."""
-    dtypes = {name: operand.dtype for name, operand in operands.items() if operand is not None}
-    if len(set(dtypes.values())) > 1 or any(d not in (np.float32, np.float64) for d in dtypes.values()):
-        found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
-        raise TypeError(
-            f"{place(op)}: needs float32 or float64 and one dtype for all, got {found}; convert with .astype()"
-        )
+    kinds = {getattr(operand, "dtype", None) for operand in operands.values() if operand is not None}
+    if len(kinds) == 1 and kinds <= _FLOATS:
+        return
+    found = ", ".join(
+        f"{name} {getattr(operand, 'dtype', type(operand).__name__)}"
+        for name, operand in operands.items()
+        if operand is not None
+    )
+    raise TypeError(f"{place(op)}: needs float32 or float64 and one dtype for all, got {found}; convert with .astype()")
 
 
 def matmul(input: Any, other: Any) -> Any:

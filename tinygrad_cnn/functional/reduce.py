@@ -64,7 +64,7 @@ class Mean(Reduction):
         return (total / n if n else np.full_like(total, np.nan)).astype(x.dtype)
 
     def grad_x(self, gy: Any) -> Any:
-        return self.restore(gy / self.count(self.x_shape), self.x_shape)
+        return self.restore(gy / (self.count(self.x_shape) or 1), self.x_shape)  # over nothing, nothing receives it
 
 
 class Var(Reduction):

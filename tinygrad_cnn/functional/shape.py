@@ -237,7 +237,7 @@ def array_key(key: Any) -> Any:
     if isinstance(key, Variable):
         key = key._data
     if isinstance(key, list):
-        key = np.asarray([array_key(part) for part in key])
+        key = np.asarray([array_key(part) for part in key], None if key else np.int64)  # [] would be of floats
     return key
 
 
