@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -268,14 +268,26 @@ class Tensor(NumpyProtocol, Variable):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._before_write("writing a tensor (t[i] = v, copy_, fill_, zero_)")
-        recorded = is_grad_enabled() and (
-            self.edge is not None or (isinstance(value, Variable) and value.edge is not None)
-        )
-        if recorded:
-            self.edge = F.SetItem(F.array_key(key)).apply(self, value).edge
-        else:
-            self._data[F.array_key(key)] = value._data if isinstance(value, Variable) else value
+        key = F.array_key(key)
+        wanted = isinstance(value, Variable) and value.edge is not None
+        try:
+            if is_grad_enabled() and (self.edge is not None or wanted):
+                self._before_recorded_write()
+                self.edge = F.SetItem(key).apply(self, value).edge
+            else:
+                self._data[key] = value._data if isinstance(value, Variable) else value
+        except (ValueError, IndexError) as error:
+            raise type(error)(f"writing to a tensor of shape {self.shape}: {error}") from None
         version.note_write(self._data)
+
+    def _before_recorded_write(self) -> None:
+        if self.dtype.kind != "f":
+            raise TypeError(f"a value that requires a gradient cannot be written to a tensor of dtype {self.dtype}")
+        if self.edge is None and self._data.base is not None:
+            raise RuntimeError(
+                "a value that requires a gradient cannot be written to a view: the tensor it is a view of would not "
+                "know. Write to that tensor itself, to a clone(), or compute a new one with where() or cat()"
+            )
 
     def copy_(self, source: Any) -> Tensor:
         """Write the values of ``source`` (broadcast) into this tensor's memory and return it."""
@@ -461,6 +473,14 @@ def _seed(op: str, output: Tensor, gradient: Any, create_graph: bool) -> Any:
     return Tensor.wrap(array)
 
 
+def _tensors(name: str, given: Any) -> list[Tensor]:
+    tensors = list(given) if isinstance(given, Iterable) and not isinstance(given, Tensor) else [given]
+    if not tensors or not all(isinstance(t, Tensor) for t in tensors):
+        found = ", ".join(type(t).__name__ for t in tensors) or "none"
+        raise TypeError(f"grad: {name} must be a tensor or a sequence of at least one, got {found}")
+    return tensors
+
+
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
@@ -479,14 +499,13 @@ def grad(
     >>> grad(gx.sum(), x)                   # the second derivative, 6x
     (Tensor([ 6., 12.]),)
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outputs, inputs = _tensors("outputs", outputs), _tensors("inputs", inputs)
     if grad_outputs is None or isinstance(grad_outputs, (Tensor, np.ndarray)):
         grad_outputs = [grad_outputs] * (len(outputs) if grad_outputs is None else 1)
     if len(grad_outputs) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs, but {len(grad_outputs)} grad_outputs")
     for i, output in enumerate(outputs):
-        if not isinstance(output, Tensor) or output.edge is None:
-            raise RuntimeError(f"grad: output {i} does not require a gradient")
+        if output.edge is None:
+            raise RuntimeError(f"grad: output {i} (shape {output.shape}) does not require a gradient")
     seeds = [_seed("grad", o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
     return engine.grad(outputs, inputs, seeds, retain_graph, create_graph, allow_unused)

@@ -29,7 +29,7 @@ def backward(
     walk.run(outputs, gradients)
     for edge, total in walk.totals.items():
         if type(edge) is Leaf:
-            deposit(edge, walk.handed_over(edge, total), walk.wrap)
+            deposit(edge, walk.handed_over(edge, total), create_graph)
 
 
 def grad(
@@ -56,20 +56,18 @@ def grad(
                 f"grad: the outputs do not depend on input {i} (shape {inputs[i]._data.shape}). "
                 "Pass allow_unused=True to get None for it"
             )
-        if total is not None and not create_graph:
-            total = walk.wrap(walk.handed_over(edge, total), None)
-        results.append(total)
+        results.append(None if total is None else walk.handed_over(edge, total))
     return tuple(results)
 
 
-def deposit(edge: Edge, total: Any, wrap: Any) -> None:
+def deposit(edge: Edge, total: Variable, recorded: bool) -> None:
     """Accumulate a gradient; an array that the user may hold is never written."""
     if edge.grad is None:
-        edge.grad = total if isinstance(total, Variable) else wrap(total, None)
-    elif isinstance(total, Variable):
-        edge.grad = edge.grad + total  # type: ignore[operator]
+        edge.grad = total
+    elif recorded:
+        edge.grad = edge.grad + total
     else:
-        edge.grad = wrap(np.asarray(edge.grad._data + total), None)
+        edge.grad = total.wrap(np.asarray(edge.grad._data + total._data))
 
 
 class Walk:
@@ -92,11 +90,15 @@ class Walk:
         self.fresh: set[Edge] = set()  # leaves whose total nobody else holds
         self.heap: list[tuple[int, Function]] = []
 
-    def handed_over(self, edge: Edge, total: Any) -> Any:
-        """Return the total itself where it belongs to nobody else, a copy otherwise."""
-        if isinstance(total, Variable) or edge in self.summed or edge in self.fresh:
-            return total
-        return total.copy()
+    def handed_over(self, edge: Edge, total: Any) -> Variable:
+        """Return a total as a variable whose memory belongs to nobody else."""
+        if self.create:
+            return self.wrap(total._data.copy(), total.edge)
+        if edge not in self.summed and edge not in self.fresh:
+            return self.wrap(total.copy())
+        self.summed.discard(edge)  # it has a holder now: whoever asks for it again receives a copy
+        self.fresh.discard(edge)
+        return self.wrap(total)
 
     def run(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
         """Propagate ``gradients`` (arrays, or variables under create_graph) from ``outputs`` down to the leaves."""
@@ -138,13 +140,15 @@ class Walk:
         """Turn the gradient of a node's result into gradients of its inputs, then free the node."""
         gy = self.totals[node] if node in self.wanted else self.totals.pop(node)
         edges = node.edges
-        if node.retains_grad and not self.wanted:
-            deposit(node, gy if self.create else gy.copy(), self.wrap)
         if edges is None:
+            if self.wanted == {node}:
+                return
             raise RuntimeError(
                 f"the graph behind this {node.name} was already used and freed by an earlier backward pass. Pass "
                 "retain_graph=True to that first pass, or add the losses and call backward once"
             )
+        if node.retains_grad and not self.wanted:
+            deposit(node, self.wrap(gy._data.copy(), gy.edge) if self.create else self.wrap(gy.copy()), self.create)
         if self.useful is not None and not any(edge in self.useful for edge in edges):
             return
         if version.latest > node.tick:
@@ -218,10 +222,10 @@ def check_by_products(node: Function) -> None:
 
 
 def useful_edges(roots: Iterable[Edge | None], wanted: set[Edge]) -> set[Edge]:
-    """Return the edges from which a wanted one can be reached."""
+    """Return the edges from which a wanted one can be reached, and freed nodes: what was behind them is unknown."""
     useful = set(wanted)
     for node in nodes_before(roots):  # oldest first: the inputs of a node come before it
-        if node not in useful and any(edge in useful for edge in node.edges or ()):
+        if node.edges is None or any(edge in useful for edge in node.edges):
             useful.add(node)
     return useful
 

@@ -46,10 +46,10 @@ def zero_derivative(function: Function, gy: Any) -> None:
 class Function:
     """The base of every operation.
 
-    A subclass defines ``forward(self, x, ...)`` on arrays and, for each input, ``grad_<input>(self, gy, ...)``; or, where
-    the gradients share work (and always for ``forward(self, *xs)``), one ``backward(self, gy, ...)`` that returns them
-    all. Facts without a gradient (sizes, indices) go on ``self``. A missing or misspelt rule is an error when the class
-    is created.
+    A subclass defines ``forward(self, x, ...)`` on arrays and, for each input, ``grad_<input>(self, gy, ...)``; or,
+    where the gradients share work (and always for ``forward(self, *xs)``), one ``backward(self, gy, ...)`` that returns
+    them all. Facts without a gradient (sizes, indices) go on ``self``. A missing or misspelt rule is an error when the
+    class is created.
 
     >>> import numpy as np
     >>> from tinygrad_cnn import Tensor
@@ -67,7 +67,7 @@ class Function:
     # Facts about the class, filled in when it is created.
     input_names: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
-    plans: ClassVar[dict[int, Plan]]
+    plans: ClassVar[dict[tuple[int, int], Plan]]  # by which inputs need gradients, as bits, and how many were given
     differentiable: ClassVar[bool] = True  # False for comparisons and the like: never recorded
     view: ClassVar[bool] = False  # the result shares the memory of the first input
     keeps: ClassVar[tuple[str, ...]] = ()  # attributes that hold arrays until backward
@@ -100,6 +100,8 @@ class Function:
 
         Arrays alone give an array; with a Variable among the inputs the result is a Variable.
         """
+        if self.tick:
+            raise RuntimeError(f"{self.name}: one Function object serves one recorded call; create one for each call")
         if len(inputs) == 2:  # the common case unrolled: a quarter of a microsecond less
             a, b = inputs
             first = ea = eb = None
@@ -136,9 +138,7 @@ class Function:
             result.edge = None
             if mask and self.differentiable and paused_by.get() != get_ident():
                 result.edge = self
-                plan = self.plans.get(mask) or _make_plan(type(self), mask, len(arrays))
-                if self.tick:
-                    raise RuntimeError(f"{self.name}: one Function object records one call; create one for each call")
+                plan = self.plans.get((mask, len(edges))) or _make_plan(type(self), mask, len(edges))
                 if plan.keeps:
                     for i in plan.drops:
                         arrays[i] = None
@@ -201,6 +201,8 @@ def _check_class(cls: type[Function]) -> None:
         return
     rules = {name[5:] for name in dir(cls) if name.startswith("grad_")}
     joint = getattr(cls, "backward", None)
+    if joint and rules:
+        raise TypeError(f"{cls.__name__} has both backward and rules for {sorted(rules)}; write one or the other")
     if joint is None and (cls.variadic or (missing := set(cls.input_names) - rules)):
         if cls.variadic:
             raise TypeError(f"{where} takes *{cls.input_names[-1]}, so its gradients come from one backward(self, gy)")
@@ -216,7 +218,10 @@ def _check_class(cls: type[Function]) -> None:
 
 def _rule_arguments(cls: type[Function], rule: Callable[..., Any]) -> tuple[str, ...]:
     code = rule.__code__
-    names = code.co_varnames[2 : code.co_argcount]
+    if code.co_argcount < 2:
+        raise TypeError(f"{cls.__name__}.{rule.__name__} must take (self, gy, ...): gy is the gradient that comes in")
+    starred = bool(code.co_flags & _VARIADIC)  # backward(self, gy, *xs) reads all inputs of forward(self, *xs)
+    names = code.co_varnames[2 : code.co_argcount + starred]
     if unknown := set(names) - {*cls.input_names, "y"}:
         raise TypeError(
             f"{cls.__name__}.{rule.__name__} asks for {sorted(unknown)}; a rule can read the inputs "
@@ -251,5 +256,5 @@ def _make_plan(cls: type[Function], mask: int, count: int) -> Plan:
     drops = tuple(i for i in range(count) if i not in inputs)
     plan = Plan(tuple(planned), drops, count in kept, bool(kept))
     if not cls.variadic:  # the number of masks of a variadic operation has no bound
-        cls.plans[mask] = plan
+        cls.plans[mask, count] = plan
     return plan
