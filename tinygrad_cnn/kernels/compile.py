@@ -13,6 +13,7 @@ import hashlib
 import os
 import pickle
 import platform
+import stat
 import sys
 import tempfile
 import threading
@@ -33,6 +34,9 @@ from numba.core.serialize import dumps
 
 from tinygrad_cnn import state
 
+config: Any = numba.config  # its names are set when numba is imported, too late for a type checker
+# For kernels and their helpers: no interpreter lock, and 1/0 is infinity.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # A multiply and an add may become one instruction. Everything else keeps IEEE rules: NaN and infinity must propagate.
 CONTRACT = frozenset({"contract"})
 # Sums may be reordered (and so vectorised): only convolution, matrix products and sums ask for it.
@@ -67,7 +71,7 @@ class Kernel:
 
     def compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
         """Compile for arguments like these (or load the compilation from the cache) and return it."""
-        if numba.config.DISABLE_JIT:
+        if config.DISABLE_JIT:
             return self.function
         with _compiling:
             dtype = args[0].dtype.char
@@ -76,9 +80,8 @@ class Kernel:
             return self.dispatchers[dtype]
 
     def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
-        dispatcher = numba.njit(
-            self.function, nogil=True, error_model="numpy", fastmath=set(self.fastmath), no_cfunc_wrapper=True
-        )
+        options = {**OPTIONS, "fastmath": set(self.fastmath), "no_cfunc_wrapper": True}
+        dispatcher: Any = numba.njit(self.function, **options)
         dispatcher._cache = KernelCache(self)
         dispatcher.compile(
             tuple(_type(value, name in self.writes) for name, value in zip(self.names, args, strict=True))
@@ -87,7 +90,9 @@ class Kernel:
         return dispatcher
 
 
-_compiling = threading.Lock()
+# A fork waits until nobody compiles: in the child nobody would be left to open this lock, and numba's own.
+_compiling = threading.RLock()
+os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release)
 
 
 def _type(value: Any, written: bool) -> types.Type:
@@ -111,7 +116,7 @@ def kernel(function: Callable[..., Any] | None = None, *, writes: str = "y", rea
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a helper that kernels call; it lives and is cached inside its callers."""
-    return numba.njit(function, nogil=True, error_model="numpy", fastmath=set(CONTRACT))
+    return numba.njit(function, fastmath=set(CONTRACT), **OPTIONS)
 
 
 class KernelCache(_Cache):
@@ -119,27 +124,29 @@ class KernelCache(_Cache):
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._enabled = True
+        # The key holds the sources of this folder: a kernel from elsewhere is compiled in every process.
+        self._enabled = Path(kernel.function.__code__.co_filename).parent == Path(__file__).parent
 
     def _path(self, signature: Any, codegen: Any) -> Path:
         kernel = self._kernel
-        key = repr(
-            (signature, sorted(kernel.fastmath), kernel.function.__code__.co_firstlineno, codegen.magic_tuple())
-        )
-        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+        numba_options = config.OPT, config.BOUNDSCHECK, codegen.magic_tuple()  # the last: the processor
+        key = signature, sorted(kernel.fastmath), kernel.function.__code__.co_firstlineno, numba_options
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         return cache_folder() / f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}-{digest}.kernel"
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
         """Return the compilation from the cache, or None where there is no sound one."""
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
-        if self._enabled and path.exists():
+        if self._enabled:
             try:
                 content = path.read_bytes()
                 digest, payload = content[:32], content[32:]
                 if hashlib.sha256(payload).digest() != digest:
                     raise ValueError("the file is damaged")
                 return CompileResult._rebuild(target_context, *pickle.loads(payload))
+            except (FileNotFoundError, NotADirectoryError):
+                pass
             except Exception as error:
                 _warn_once(f"the kernel cache file {path} cannot be used ({error}); compiling again")
                 with contextlib.suppress(OSError):
@@ -201,24 +208,38 @@ def _warn_once(message: str) -> None:
 
 @cache
 def cache_folder() -> Path:
-    """Return the folder of this version's compiled kernels: a name that changes with every source, option and version."""
-    digest = hashlib.sha256(
-        repr((sys.version, numba.__version__, llvmlite.__version__, np.__version__, platform.machine())).encode()
-    )
+    """Return the folder of the compiled kernels of these sources and versions."""
+    return _cache_root() / _VERSION
+
+
+def _version() -> str:
+    """Return a name that changes with every kernel source and every version that has a say in the machine code."""
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__, platform.machine())
+    digest = hashlib.sha256(repr(versions).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    return _cache_root() / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
+
+
+_VERSION = _version()  # at import: who edits a kernel during a run must not pass the old code off as the new
 
 
 def _cache_root() -> Path:
     asked = os.environ.get("TINYGRAD_CNN_KERNEL_CACHE") or os.environ.get("NUMBA_CACHE_DIR")
     if asked:
         return Path(asked) / "tinygrad_cnn-kernels"
-    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or home) / "tinygrad_cnn" / "kernels"
     try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / (
+            "Library/Caches" if sys.platform == "darwin" else ".cache"
+        )
+        root = Path(home) / "tinygrad_cnn" / "kernels"
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             return root
-    except OSError:  # a read-only home: another place that only this user can write to
-        return Path(tempfile.gettempdir()) / f"tinygrad_cnn-kernels-{os.getuid()}"
+    except (OSError, RuntimeError):  # a read-only home, or none
+        root = Path(tempfile.gettempdir()) / f"tinygrad_cnn-kernels-{os.getuid()}"
+        root.mkdir(mode=0o700, exist_ok=True)
+        status = root.lstat()
+        # Machine code is loaded from here: it must be a folder that nobody else could make or write to.
+        ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
+        return root if ours else Path(tempfile.mkdtemp(prefix="tinygrad_cnn-kernels-"))

@@ -89,7 +89,9 @@ def _sums(a, a_start, depth, table, table_start, image, at, sums, count, rows, v
 
 
 @kernel(writes="y images sums", reassoc=False)
-def _forward(x, w, b, table, y, images, sums, groups, bands, sh, sw, top, left, i_size, j_size, rows, vectors, start, stop):  # type: ignore[no-untyped-def]
+def _forward(  # type: ignore[no-untyped-def]
+    x, w, b, table, y, images, sums, groups, bands, sh, sw, top, left, i_size, j_size, rows, vectors, start, stop
+):
     n_size, o_size, oh_size, ow_size = y.shape
     piece = threads.piece_at(start, n_size * bands)
     image, total = images[piece], sums[piece]
@@ -210,7 +212,10 @@ def adjoint(o: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, d
 
 
 @kernel(writes="gx images sums")
-def _input_grad(gy, w, table, gx, images, sums, groups, bands, sh, sw, a, b, top, left, origin_h, origin_w, i_size, pitch, i_first, i_last, j_first, j_last, rows, vectors, start, stop):  # type: ignore[no-untyped-def]
+def _input_grad(  # type: ignore[no-untyped-def]
+    gy, w, table, gx, images, sums, groups, bands, sh, sw, a, b, top, left, origin_h, origin_w, i_size, pitch,
+    i_first, i_last, j_first, j_last, rows, vectors, start, stop,
+):  # fmt: skip
     n_size, c_size, h_size, w_size = gx.shape
     piece = threads.piece_at(start, n_size * bands)
     image, total = images[piece], sums[piece]
@@ -288,7 +293,9 @@ def conv2d_input_grad(
 
 
 @kernel(writes="gw images gradients acc")
-def _weight_grad(gy, x, table, gw, images, gradients, acc, groups, sh, sw, top, left, i_size, j_size, rows, pieces, start, stop):  # type: ignore[no-untyped-def]
+def _weight_grad(  # type: ignore[no-untyped-def]
+    gy, x, table, gw, images, gradients, acc, groups, sh, sw, top, left, i_size, j_size, rows, pieces, start, stop
+):
     n_size, o_size, oh_size, ow_size = gy.shape
     o_group, depth = gw.shape[1] // groups, gw.shape[2]
     group = (x.shape[1] // groups) * sh * sw * i_size * j_size

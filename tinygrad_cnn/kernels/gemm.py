@@ -7,6 +7,7 @@ back over the ones before: they compute some results twice, to the same bits.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -140,8 +141,8 @@ def _offsets(x: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
     """Return where each matrix of the broadcast batch begins in the contiguous x."""
     if x.ndim == 2 and len(lead) == 0:
         return _zeros(1, "q")
-    size = x.shape[-1] * x.shape[-2]
-    numbers = np.arange(x.size // size, dtype=np.int64).reshape(x.shape[:-2]) * size
+    count, size = math.prod(x.shape[:-2]), x.shape[-2] * x.shape[-1]
+    numbers = np.arange(count, dtype=np.int64).reshape(x.shape[:-2]) * size
     return np.ascontiguousarray(np.broadcast_to(numbers, lead)).reshape(-1)
 
 

@@ -84,9 +84,9 @@ class _Pool:
                         worker.wake.release()
                 launch.run()
                 launch.done.acquire()
+            finally:
                 for worker in self.workers[:helpers]:
                     worker.launch = None
-            finally:
                 self.lock.release()
         if launch.error is not None:
             raise launch.error

@@ -12,21 +12,24 @@ The first computes outputs and products, the second weight gradients. LLVM split
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
+
+from tinygrad_cnn.kernels.compile import config
 
 
 def _vector_bytes_and_registers() -> tuple[int, int]:
-    features = numba.config.CPU_FEATURES
+    features = config.CPU_FEATURES
     if features is None:
-        features = llvm.get_host_cpu_features().flatten()
+        features = get_host_cpu_features()  # numba's: without AVX where NUMBA_ENABLE_AVX=0
     if "+avx512f" in features:
         return 64, 32
     if "+avx2" in features:
@@ -58,7 +61,7 @@ def rows_for(count: int) -> int:
 class _Emitter:
     """The LLVM builder with the vector vocabulary of the tiles."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, element: types.Type) -> None:
+    def __init__(self, context: Any, builder: ir.IRBuilder, element: Any) -> None:
         self.context, self.builder = context, builder
         self.scalar = context.get_value_type(element)
         self.bytes = element.bitwidth // 8
@@ -172,7 +175,7 @@ def _outer_tile(  # type: ignore[no-untyped-def]
 
         shapes = {(r, VECTORS[r]) for r in range(1, MOST_ROWS + 1)} | {(MOST_ROWS, v) for v in range(1, VECTORS[-1])}
         selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
-        emit.variants(selector, {r * 16 + v: lambda r=r, v=v: variant(r, v) for r, v in sorted(shapes)})
+        emit.variants(selector, {r * 16 + v: partial(variant, r, v) for r, v in sorted(shapes)})
         return context.get_dummy_value()
 
     signature = types.void(
@@ -212,7 +215,7 @@ def _inner_tile(  # type: ignore[no-untyped-def]
             for total, place in zip(emit.loop(steps, [emit.load(p) for p in places], step), places, strict=True):
                 emit.store(total, place)
 
-        emit.variants(rows, {r: lambda r=r: variant(r) for r in range(1, INNER_ROWS + 1)})
+        emit.variants(rows, {r: partial(variant, r) for r in range(1, INNER_ROWS + 1)})
         return context.get_dummy_value()
 
     signature = types.void(
@@ -254,9 +257,7 @@ def _copy_run(typing, source, source_start, target, target_start, count, plus): 
         def step(k: ir.Value, values: list[ir.Value]) -> list[ir.Value]:
             j = builder.mul(k, emit.index(emit.lanes))
             mask = builder.icmp_signed("<", numbers, splat(builder.sub(count, j), wide))
-            pointers = [
-                builder.bitcast(emit.shifted(at, j), emit.vector.as_pointer()) for at in (source_at, target_at)
-            ]
+            pointers = [builder.bitcast(emit.shifted(at, j), emit.vector.as_pointer()) for at in (source_at, target_at)]
             vector = builder.call(load, [pointers[0], align, mask, emit.zero()])
             builder.call(store, [builder.fadd(vector, plus), pointers[1], align, mask])
             return values
@@ -303,6 +304,6 @@ def _copy_run_twin(
     target.reshape(-1)[target_start : target_start + count] = source.reshape(-1)[source_start:][:count] + plus
 
 
-copy_run = _copy_run_twin if numba.config.DISABLE_JIT else _copy_run
-outer_tile = _outer_tile_twin if numba.config.DISABLE_JIT else _outer_tile
-inner_tile = _inner_tile_twin if numba.config.DISABLE_JIT else _inner_tile
+copy_run: Callable[..., None] = _copy_run_twin if config.DISABLE_JIT else _copy_run
+outer_tile: Callable[..., None] = _outer_tile_twin if config.DISABLE_JIT else _outer_tile
+inner_tile: Callable[..., None] = _inner_tile_twin if config.DISABLE_JIT else _inner_tile
