@@ -30,8 +30,8 @@ def train(config, folder, resume=False, path=None, checkpoint_every=0):
     optimizer = optim.Adam(model.parameters())
     schedule = optim.OneCycleLR(optimizer, config["lr"], epochs=config["epochs"], steps_per_epoch=len(loader))
     run = Run(
-        folder, model=model, optimizer=optimizer, scheduler=schedule, loader=loader, config=config, resume=resume,
-        checkpoint_every=checkpoint_every,
+        folder, model=model, optimizer=optimizer, scheduler=schedule, loader=loader, resume=resume,
+        config=config | {"model": "LeNet5", "data": train_set.description}, checkpoint_every=checkpoint_every,
     )  # fmt: skip
 
     for _ in run.epochs(config["epochs"]):
@@ -73,7 +73,6 @@ def main(words=None):
     else:
         quick = {"dataset": "synthetic", "epochs": 2, "batch_size": 32} if options.quick else {}
         config = {key: getattr(options, key) for key in ("dataset", "seed", "epochs", "batch_size", "lr")} | quick
-        config["model"] = "LeNet5"
         folder = new_folder(options.runs, f"{config['dataset']}-seed{config['seed']}")
     try:
         train(config, folder, options.resume, options.data, options.checkpoint_every)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -166,3 +167,11 @@ def test_random_split_refuses_lengths_that_do_not_add_up(lengths: list[float], m
 def test_a_seed_is_not_a_generator() -> None:
     with pytest.raises(TypeError, match=r"random_split: generator must be a numpy.random.Generator, .* got int"):
         random_split(np.arange(11), [5, 6], 3)  # type: ignore[arg-type]
+
+
+def test_the_description_builds_a_dataset_of_the_same_kind():
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    dataset = ArrayDataset(images, np.array([0, 1]), "pictures", ("a", "b"), mean=[0.1, 0.2, 0.3], std=0.5)
+    again = ArrayDataset(images, dataset.labels, **json.loads(json.dumps(dataset.description)))
+    np.testing.assert_array_equal(again[:][0], dataset[:][0])
+    assert (again.name, again.classes) == ("pictures", ("a", "b"))

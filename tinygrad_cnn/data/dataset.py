@@ -99,6 +99,12 @@ class ArrayDataset:
         x += self._shift
         return x, self.labels[indices]
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """Everything but images and labels, in JSON values: ``ArrayDataset(images, labels, **description)``."""
+        mean, std = self.mean.ravel().tolist(), self.std.ravel().tolist()
+        return {"name": self.name, "classes": list(self.classes), "mean": mean, "std": std}
+
     def __repr__(self) -> str:
         sizes = " x ".join(str(size) for size in self.images.shape[1:])
         return f"{self.name}: {len(self):,} images of {sizes}, {len(self.classes)} classes"

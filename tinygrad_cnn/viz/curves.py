@@ -81,6 +81,7 @@ def _draw_panel(axes: Any, panel: str, points: Mapping[str, tuple[np.ndarray, np
     elif _spread(points) > 30:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")  # 0.1 and not a power of ten
+        axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:g}"[-1] in "125" else "")
         axes.set_ylabel("loss (mean over images, logarithmic scale)")
     else:
         axes.set_ylabel("loss (mean over images)")
