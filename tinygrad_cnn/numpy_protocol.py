@@ -71,6 +71,19 @@ def _pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values:
     return F.pad(array, [int(n) for pair in widths[::-1] for n in pair], mode, constant_values)
 
 
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    return F.clamp(a, a_min if min is None else min, a_max if max is None else max)
+
+
+def _dot(a: Any, b: Any) -> Any:
+    ndims = np.ndim(a), np.ndim(b)
+    if 0 in ndims:
+        return F.mul(a, b)
+    if max(ndims) > 2:  # NumPy would combine all leading axes with all leading axes
+        raise TypeError("np.dot of more than two axes is not available for tensors; use @, which broadcasts")
+    return F.matmul(a, b)
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.sum: _sum,
     np.mean: _mean,
@@ -93,9 +106,9 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.concatenate: lambda arrays, axis=0: F.cat(arrays, axis),
     np.stack: lambda arrays, axis=0: F.stack(arrays, axis),
     np.where: F.where,
-    np.clip: F.clamp,
+    np.clip: _clip,
     np.pad: _pad,
-    np.dot: F.matmul,
+    np.dot: _dot,
     np.copy: F.clone,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
@@ -118,7 +131,11 @@ class NumpyProtocol:
             if copy is False:
                 raise ValueError(f"cannot convert {array.dtype} to {np.dtype(dtype)} without a copy")
             return array.astype(dtype)
-        return array.copy() if copy else array
+        if copy:
+            return array.copy()
+        view = array.view()
+        view.flags.writeable = False  # as numpy(): a write through it would be invisible to the graph
+        return view
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:
