@@ -111,6 +111,14 @@ def test_slopes_at_zero_and_gates_that_do_not_multiply() -> None:
     np.testing.assert_array_equal(activation.leaky_relu_grad(gy, zero, 0.5), [1.5, np.inf, np.nan])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gradient_passes_where_relu_gave_nan(dtype: type) -> None:
+    y, gy = np.array([np.nan, np.nan, 0, 2, np.inf], dtype), np.array([5, np.inf, 5, 5, np.nan], dtype)
+    gx = activation.relu_grad(gy, y)
+    np.testing.assert_array_equal(gx, np.array([5, np.inf, 0, 5, np.nan], dtype))
+    np.testing.assert_array_equal(gx, reference.relu_grad(gy, y))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_frozen_and_strided_inputs_give_the_same_bits_and_stay_unchanged(name: str) -> None:
     args = arguments(name, (6, 9, 4), np.float32)

@@ -116,16 +116,19 @@ def test_fast_path_equals_the_general_one() -> None:
 
 
 @pytest.mark.parametrize("window", [pool.SIDE_BY_SIDE, Window((2, 2), (2, 2), ((0, 1), (0, 1)), (1, 1))])
-def test_first_maximum_and_first_nan_win(window: Window) -> None:
+def test_first_maximum_and_last_nan_win(window: Window) -> None:
     nan, inf = np.nan, np.inf
     windows = {
         (1, 1, 1, 1): 0,
         (1, 2, 2, 2): 1,
         (0, 1, 2, 2): 2,
         (0, 1, 2, 3): 3,
-        (nan, 1, nan, inf): 0,
-        (inf, nan, 1, nan): 1,
-        (1, 2, nan, nan): 2,
+        (nan, 1, inf, inf): 0,
+        (nan, 1, nan, inf): 2,
+        (nan, nan, nan, nan): 3,
+        (inf, nan, 1, nan): 3,
+        (-inf, nan, 1, inf): 1,
+        (1, 2, nan, nan): 3,
         (inf, 2, 3, nan): 3,
         (-inf, -inf, -inf, -inf): 0,
         (-inf, -5, -inf, -7): 1,
@@ -135,6 +138,19 @@ def test_first_maximum_and_first_nan_win(window: Window) -> None:
     y, index = pool.max_pool2d(x, window, (1, 1))
     assert index.ravel().tolist() == list(windows.values())
     np.testing.assert_array_equal(y.ravel(), x.reshape(-1, 4)[range(len(x)), list(windows.values())])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("window", WINDOWS)
+def test_nan_as_in_the_reference(window: Window, dtype: type) -> None:
+    x = images((2, 3, 8, 11), dtype)
+    x[rng.random(x.shape) < 0.3] = np.nan
+    x[rng.random(x.shape) < 0.2] = np.inf
+    out_size = window.out_size("max_pool2d", (8, 11))
+    for found, expected in zip(
+        pool.max_pool2d(x, window, out_size), reference.max_pool2d(x, *window, out_size), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_window_without_a_tap_has_no_gradient() -> None:

@@ -129,11 +129,11 @@ def _relu_grad(gy: ndarray, y: ndarray, gx: ndarray, start: int, stop: int) -> N
     gy, y, gx = gy[start:stop], y[start:stop], gx[start:stop]
     zero = gy.dtype.type(0)
     for i in range(len(gx)):
-        gx[i] = gy[i] if y[i] > zero else zero  # selected, not multiplied: 0 * inf would be NaN
+        gx[i] = zero if y[i] <= zero else gy[i]  # selected, not multiplied: 0 * inf would be NaN
 
 
 def relu_grad(gy: ndarray, y: ndarray) -> ndarray:
-    """Return gy where the result y of relu is positive and 0 elsewhere."""
+    """Return 0 where the result y of relu is 0, gy elsewhere, also where y is NaN."""
     return _elementwise(_relu_grad, gy, y)
 
 

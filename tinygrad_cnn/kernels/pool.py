@@ -74,7 +74,7 @@ def _compiled_select(condition: Any, a: Any, b: Any) -> Callable[..., Any]:
     return compiled
 
 
-# "value wins" is not value > best, but (not value <= best) & (best == best): NaN wins, and the first NaN stays.
+# "value wins" is value > best, or value is NaN (value != value). Best is then NaN, which only another NaN beats.
 
 
 @kernel(writes="y index")
@@ -93,7 +93,7 @@ def _max_pool(
                     taps = x[plane, top + p * dh]
                     for q in range(columns[j, 1]):
                         value = taps[left + q * dw]
-                        wins = (not value <= best) & (best == best)
+                        wins = (value > best) | (value != value)
                         best = select(wins, value, best)
                         where = select(wins, (top + p * dh) * width + left + q * dw, where)
                 y[plane, i, j], index[plane, i, j] = best, where
@@ -123,13 +123,13 @@ def _max_pool_2x2(x: ndarray, corners: ndarray, y: ndarray, index: ndarray, star
         for j in range(len(maxima)):
             best, where = upper[2 * j], 0
             value = upper[2 * j + 1]
-            wins = (not value <= best) & (best == best)
+            wins = (value > best) | (value != value)
             best, where = select(wins, value, best), select(wins, 1, where)
             value = lower[2 * j]
-            wins = (not value <= best) & (best == best)
+            wins = (value > best) | (value != value)
             best, where = select(wins, value, best), select(wins, width, where)
             value = lower[2 * j + 1]
-            wins = (not value <= best) & (best == best)
+            wins = (value > best) | (value != value)
             best, where = select(wins, value, best), select(wins, width + 1, where)
             maxima[j], places[j] = best, corners[j] + where
 
@@ -143,9 +143,9 @@ def max_pool2d(x: ndarray, window: Window, out_size: Pair) -> tuple[ndarray, nda
         out_size: (OH, OW); windows may overhang the padding.
 
     Returns:
-        y (N, C, OH, OW), and index, int64 of the same shape: h*W + w in the unpadded plane. The first maximum in
-        row-major order wins, and the first NaN wins over everything. A window without any tap inside the image gives
-        -inf and the index -1.
+        y (N, C, OH, OW), and index, int64 of the same shape: h*W + w in the unpadded plane. The window is
+        read row by row: the first of equal maxima wins, and NaN beats everything before it, so of several NaNs the
+        last one is remembered, as in PyTorch. A window without any tap inside the image gives -inf and the index -1.
 
     >>> x = np.array([[[[1.0, 5.0], [5.0, 0.0]]]])
     >>> max_pool2d(x, SIDE_BY_SIDE, (1, 1))
