@@ -260,7 +260,10 @@ def _input_grad(  # type: ignore[no-untyped-def]
 def conv2d_input_grad(
     gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
-    """Return gx (N, C, H, W): the transpose of `conv2d` in x, applied to gy (N, O, OH, OW)."""
+    """Return gx (N, C, H, W): the transpose of `conv2d` in x, applied to gy (N, O, OH, OW).
+
+    Around gy lie zeros: a NaN or infinity of w may also spoil pixels near the border that its tap does not reach.
+    """
     gy = np.ascontiguousarray(gy)
     n, c, height, width = x_shape
     o, _, kh, kw = w.shape
@@ -336,7 +339,10 @@ def _weight_grad(  # type: ignore[no-untyped-def]
 def conv2d_weight_grad(
     gy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
-    """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW)."""
+    """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW).
+
+    Pixels under garbage columns are multiplied by 0: a NaN or infinity of x may spoil more taps than depend on it.
+    """
     gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
     (n, c, height, width), (o, _, kh, kw) = x.shape, w_shape
     if not gy.size or not x.size:

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_cnn import reference, state
+from tinygrad_cnn.checks.measure import error
+from tinygrad_cnn.kernels import conv, threads
+from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+
+DTYPES = [np.float32, np.float64]
+BOUND = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
+NO_PADDING = ((0, 0), (0, 0))
+
+
+class Case(NamedTuple):
+    """The shapes of images and filters, and how the filters move."""
+
+    x: tuple[int, int, int, int]
+    w: tuple[int, int, int, int]
+    stride: Pair = (1, 1)
+    padding: Padding = NO_PADDING
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    @property
+    def geometry(self) -> tuple[Pair, Padding, Pair, int]:
+        return self[2:]
+
+    @property
+    def y(self) -> tuple[int, int, int, int]:
+        oh, ow = Window(self.w[2:], *self[2:5]).out_size("conv2d", self.x[2:])
+        return self.x[0], self.w[0], oh, ow
+
+    def draw(self, dtype: type, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return images, filters, a bias and an output gradient."""
+        rng = np.random.default_rng(seed)
+        x, w, b, u = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.w, self.w[:1], self.y))
+        return x, w, b, u
+
+
+CASES = {
+    "plain": Case((2, 3, 6, 5), (4, 3, 3, 2)),
+    "padding on four sides": Case((2, 2, 5, 7), (3, 2, 3, 2), padding=((1, 2), (0, 3))),
+    "stride": Case((3, 2, 9, 8), (5, 2, 3, 2), (2, 3), ((1, 0), (0, 2))),
+    "stride beyond the kernel": Case((2, 2, 9, 11), (3, 2, 2, 1), (4, 3), ((0, 1), (2, 0))),
+    "dilation": Case((2, 2, 9, 12), (3, 2, 3, 2), dilation=(2, 5), padding=((2, 0), (1, 1))),
+    "stride and dilation": Case((1, 3, 13, 11), (2, 3, 3, 4), (2, 3), ((3, 1), (4, 2)), (3, 2)),
+    "groups": Case((2, 6, 5, 7), (9, 2, 2, 3), (1, 2), ((1, 0), (0, 1)), (2, 1), 3),
+    "groups of 17 and of 11": Case((1, 22, 4, 5), (34, 11, 2, 2), groups=2),
+    "depthwise": Case((2, 5, 6, 7), (5, 1, 3, 2), (1, 2), ((1, 1), (2, 0)), groups=5),
+    "depthwise, two filters a channel": Case((1, 3, 4, 9), (6, 1, 2, 3), groups=3),
+    "kernel as large as the image": Case((3, 2, 4, 7), (5, 2, 4, 7)),
+    "one pixel": Case((3, 4, 1, 1), (2, 4, 1, 1)),
+    "1x1 kernel with stride": Case((2, 5, 5, 7), (3, 5, 1, 1), (2, 3)),
+    "image of width 1": Case((2, 3, 9, 1), (4, 3, 3, 1), (2, 1)),
+    "image of height 1": Case((2, 3, 1, 40), (4, 3, 1, 5), (1, 2), ((0, 0), (2, 1))),
+    "padding wider than the kernel": Case((1, 1, 2, 3), (2, 1, 2, 2), padding=((4, 3), (5, 2))),
+    "chains of taps": Case((2, 70, 4, 5), (3, 70, 3, 3), padding=((1, 1), (0, 2))),
+    "chains of outputs": Case((1, 3, 4, 5), (90, 3, 3, 2), padding=((1, 1), (0, 2))),
+    "chains of pixels": Case((1, 1, 90, 101), (2, 1, 2, 3)),
+    "an uneven batch": Case((21, 2, 5, 6), (3, 2, 2, 3)),
+    "fewer images than pieces": Case((3, 1, 33, 37), (2, 1, 3, 4), padding=((1, 0), (0, 1))),
+    "more filters than a tile is high": Case((1, 2, 5, 6), (19, 2, 3, 2)),
+}
+
+
+def check(case: Case, dtype: type, seed: int = 0) -> None:
+    """Compare the three faces with the reference, and look at the arguments afterwards."""
+    x, w, b, u = arguments = case.draw(dtype, seed)
+    before = [a.copy() for a in arguments]
+    results = {
+        "conv2d": (x, w, b),
+        "conv2d without bias": (x, w, None),
+        "conv2d_input_grad": (u, w, case.x),
+        "conv2d_weight_grad": (u, x, case.w),
+    }
+    for name, args in results.items():
+        function = name.split()[0]
+        y = getattr(conv, function)(*args, *case.geometry)
+        expected = getattr(reference, function)(*args, *case.geometry)
+        assert y.dtype == dtype
+        assert y.flags.c_contiguous
+        assert error(y, expected) <= BOUND[y.dtype], f"{name}, {case}: {error(y, expected):.1e}"
+    for a, old in zip(arguments, before, strict=True):
+        np.testing.assert_array_equal(a, old)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_reference(case: Case, dtype: type) -> None:
+    check(case, dtype)
+
+
+@st.composite
+def cases(draw: Any) -> Case:
+    number = lambda least, most: draw(st.integers(least, most))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    size, stride, dilation = ((number(1, 4), number(1, 4)) for _ in range(3))
+    padding = ((number(0, 3), number(0, 3)), (number(0, 3), number(0, 3)))
+    extent = Window(size, stride, padding, dilation).extent
+    h, w = (max(extent[d] - sum(padding[d]), 1) + number(0, 5) for d in (0, 1))
+    c, o = number(1, 4), draw(st.sampled_from([1, 2, 3, 4, 9, 11]))
+    return Case((number(1, 5), c * groups, h, w), (o * groups, c, *size), stride, padding, dilation, groups)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(cases(), st.sampled_from(DTYPES), st.integers(0, 9))
+def test_the_reference_on_drawn_shapes(case: Case, dtype: type, seed: int) -> None:
+    check(case, dtype, seed)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(cases(), st.integers(0, 9))
+def test_the_three_faces_are_adjoint(case: Case, seed: int) -> None:
+    x, w, _, u = case.draw(np.float64, seed)
+    form = np.vdot(conv.conv2d(x, w, None, *case.geometry), u)
+    size = np.linalg.norm(x) * np.linalg.norm(w) * np.linalg.norm(u)
+    assert abs(form - np.vdot(x, conv.conv2d_input_grad(u, w, case.x, *case.geometry))) <= 1e-12 * size
+    assert abs(form - np.vdot(w, conv.conv2d_weight_grad(u, x, case.w, *case.geometry))) <= 1e-12 * size
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_float32_and_long_chains_stay_exact(dtype: type) -> None:
+    """A depth of 18,000 products, and as many pixels: partial sums, not one long chain."""
+    case = Case((1, 2000, 3, 4), (2, 2000, 3, 3))
+    x, w, b, _ = case.draw(dtype)
+    y = conv.conv2d(abs(x), abs(w), b, *case.geometry)
+    windows = np.lib.stride_tricks.sliding_window_view(abs(x).astype(np.float64), (3, 3), (2, 3))
+    expected = np.einsum("nchwpq,ocpq->nohw", windows, abs(w).astype(np.float64)) + b[:, None, None]
+    assert error(y, expected) <= (1e-6 if dtype == np.float32 else 1e-14)
+    case = Case((3, 1, 130, 141), (1, 1, 1, 2))
+    x, _, _, u = case.draw(dtype)
+    gw = conv.conv2d_weight_grad(abs(u), abs(x), case.w, *case.geometry)
+    x, u = abs(x).astype(np.float64), abs(u).astype(np.float64)
+    expected = np.array([np.vdot(x[..., q : q + 140], u) for q in (0, 1)]).reshape(case.w)
+    assert error(gw, expected) <= (1e-6 if dtype == np.float32 else 1e-14)
+
+
+def faces(case: Case, dtype: type) -> list[np.ndarray]:
+    x, w, b, u = case.draw(dtype)
+    return [
+        conv.conv2d(x, w, b, *case.geometry),
+        conv.conv2d_input_grad(u, w, case.x, *case.geometry),
+        conv.conv2d_weight_grad(u, x, case.w, *case.geometry),
+    ]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((21, 2, 9, 6), (3, 2, 2, 3), (2, 1), ((1, 0), (2, 1))),
+        Case((2, 4, 40, 31), (10, 2, 3, 2), padding=((1, 0), (2, 1)), groups=2),
+        Case((1, 1, 90, 101), (2, 1, 2, 3)),
+    ],
+    ids=["batch", "bands", "one image"],
+)
+def test_the_same_bits_for_every_thread_count_and_every_run(
+    case: Case, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = faces(case, dtype)
+    monkeypatch.setattr(threads, "SERIAL_BELOW", 0)
+    for count in (1, 2, 3, 3):
+        monkeypatch.setattr(state, "_num_threads", count)
+        for y, expected in zip(faces(case, dtype), alone, strict=True):
+            assert y.tobytes() == expected.tobytes(), f"{count} threads"
+
+
+class Fenced:
+    """NumPy whose fresh arrays hold NaN and lie between canaries."""
+
+    def __init__(self) -> None:
+        self.fences: list[np.ndarray] = []
+
+    def empty(self, shape: Any, dtype: Any = np.float64, value: float = np.nan) -> np.ndarray:
+        size = int(np.prod(shape))
+        around = np.full(size + 64, 12345, dtype)
+        self.fences += [around[:32], around[-32:]]
+        y = around[32:-32].reshape(shape)
+        y.fill(value)
+        return y
+
+    def zeros(self, shape: Any, dtype: Any = np.float64) -> np.ndarray:
+        return self.empty(shape, dtype, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_all_of_the_result_is_written_and_nothing_beside_it(
+    case: Case, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = faces(case, dtype)
+    fenced = Fenced()
+    monkeypatch.setattr(conv, "np", SimpleNamespace(**{**vars(np), "empty": fenced.empty, "zeros": fenced.zeros}))
+    for y, known in zip(faces(case, dtype), expected, strict=True):
+        np.testing.assert_array_equal(y, known)
+    assert len(fenced.fences) >= 2 * 9
+    assert all((fence == 12345).all() for fence in fenced.fences)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_layout_gives_the_same_bits(dtype: type) -> None:
+    case = Case((2, 4, 6, 7), (6, 2, 3, 2), (1, 2), ((1, 0), (0, 2)), (1, 2), 2)
+    x, w, b, u = case.draw(dtype)
+    expected = faces(case, dtype)
+
+    def backwards(a: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(a[..., ::-1])[..., ::-1]
+
+    def every_second(a: np.ndarray) -> np.ndarray:
+        wide = np.full((*a.shape[:-1], 2 * a.shape[-1]), np.nan, a.dtype)
+        wide[..., ::2] = a
+        return wide[..., ::2]
+
+    def frozen(a: np.ndarray) -> np.ndarray:
+        a = a.copy()
+        a.flags.writeable = False
+        return a
+
+    def unaligned(a: np.ndarray) -> np.ndarray:
+        moved = np.frombuffer(b"\0" + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(a.shape)
+        assert not moved.flags.aligned
+        return moved
+
+    channels_last = lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) if a.ndim == 4 else a
+    for layout in (np.asfortranarray, backwards, every_second, frozen, channels_last, unaligned):
+        lx, lw, lb, lu = (layout(a) for a in (x, w, b, u))
+        found = [
+            conv.conv2d(lx, lw, lb, *case.geometry),
+            conv.conv2d_input_grad(lu, lw, case.x, *case.geometry),
+            conv.conv2d_weight_grad(lu, lx, case.w, *case.geometry),
+        ]
+        for y, known in zip(found, expected, strict=True):
+            assert y.tobytes() == known.tobytes(), layout
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nothing_to_compute(dtype: type) -> None:
+    """No images, no outputs, no channels, or images of padding only: zeros (or the bias) of the right shape."""
+    for case in (
+        Case((0, 2, 5, 6), (3, 2, 2, 3), padding=((1, 0), (0, 1))),
+        Case((2, 3, 5, 6), (0, 3, 2, 3)),
+        Case((2, 0, 5, 6), (3, 0, 2, 3)),
+        Case((2, 2, 0, 6), (3, 2, 2, 3), padding=((1, 2), (0, 1))),
+        Case((2, 2, 5, 0), (3, 2, 2, 3), (2, 1), ((1, 2), (2, 1))),
+    ):
+        _, _, b, _ = case.draw(dtype)
+        y, gx, gw = faces(case, dtype)
+        np.testing.assert_array_equal(y, np.broadcast_to(b[:, None, None], case.y))
+        np.testing.assert_array_equal(gx, np.zeros(case.x))
+        np.testing.assert_array_equal(gw, np.zeros(case.w))
+        assert y.dtype == gx.dtype == gw.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("case", [CASES["stride"], CASES["groups"], CASES["fewer images than pieces"]])
+def test_nan_and_infinity_stay_where_they_belong(case: Case, dtype: type, value: float) -> None:
+    """The forward pass and the input gradient spoil exactly the numbers that depend on a spoiled one."""
+    clean_x, w, b, clean_u = case.draw(dtype)
+    rng = np.random.default_rng(3)
+    for _ in range(6):
+        x, u = clean_x.copy(), clean_u.copy()
+        x[tuple(rng.integers(0, case.x))] = value
+        u[tuple(rng.integers(0, case.y))] = value
+        y, expected = conv.conv2d(x, w, b, *case.geometry), reference.conv2d(x, w, b, *case.geometry)
+        np.testing.assert_array_equal(np.isfinite(y), np.isfinite(expected))
+        gx = conv.conv2d_input_grad(u, w, case.x, *case.geometry)
+        expected = reference.conv2d_input_grad(u, w, case.x, *case.geometry)
+        np.testing.assert_array_equal(np.isfinite(gx), np.isfinite(expected))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_weight_gradient_shows_every_nan(dtype: type) -> None:
+    """It may spoil more taps than depend on the NaN, but hides none, and other filters' gradients are not touched."""
+    case = CASES["stride"]
+    x, _, _, u = case.draw(dtype)
+    for n, c, h, w in np.random.default_rng(4).integers(0, case.x, (6, 4)):
+        spoiled = x.copy()
+        spoiled[n, c, h, w] = np.nan
+        gw = conv.conv2d_weight_grad(u, spoiled, case.w, *case.geometry)
+        expected = reference.conv2d_weight_grad(u, spoiled, case.w, *case.geometry)
+        assert np.isnan(gw[np.isnan(expected)]).all()
+    u[1, 2, 0, 1] = np.nan
+    gw = conv.conv2d_weight_grad(u, x, case.w, *case.geometry)
+    expected = reference.conv2d_weight_grad(u, x, case.w, *case.geometry)
+    np.testing.assert_array_equal(np.isnan(gw), np.isnan(expected))
+
+
+def test_a_plan_is_made_once_for_a_geometry() -> None:
+    case = CASES["stride and dilation"]
+    faces(case, np.float32)
+    before = conv.layout.cache_info().misses, conv.adjoint.cache_info().misses
+    faces(case, np.float64)
+    assert (conv.layout.cache_info().misses, conv.adjoint.cache_info().misses) == before
