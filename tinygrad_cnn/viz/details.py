@@ -66,7 +66,7 @@ def _(node: Permute) -> tuple[str, ...]:
 
 @details.register
 def _(node: Dropout) -> tuple[str, ...]:
-    return (f"keeps 1 in {node.scale:g}",) if node.scale else ("keeps nothing",)
+    return (f"scale {node.scale:g}",)
 
 
 def _window(size: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[str, ...]:

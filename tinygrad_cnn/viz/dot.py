@@ -32,7 +32,7 @@ _ARROWS = {
     "gradient": 'color="#c2542d", fontcolor="#c2542d", style=dashed',
 }
 _HEADER = f"""digraph {{
-  graph [rankdir=TB, nodesep=0.3, ranksep=0.32, labelloc=t, fontname="{FONT}", fontcolor="{INK}"]
+  graph [rankdir=TB, pad=0.15, nodesep=0.3, ranksep=0.32, labelloc=t, fontname="{FONT}", fontcolor="{INK}"]
   node [shape=box, margin="0.15,0.07", fontname="{FONT}", fontsize=13, fontcolor="{INK}"]
   edge [arrowsize=0.7, fontname="{FONT}", fontsize=10, fontcolor="{MUTED}"]
 """
@@ -163,7 +163,7 @@ def _beside(diagram: Diagram) -> dict[int, list[int]]:
         own = [i for i in around if vertices[i].is_tensor and vertices[i].scope is vertices[step].scope]
         own = [i for i in own if len(neighbours[i]) == 1]
         if not any(i < step and not vertices[i].is_tensor for i in around):
-            own = [i for i in own if vertices[i].kind == "parameter"]  # and the other tensors are what flows
+            own = [i for i in own if vertices[i].kind == "parameter" or vertices[i].scope]  # the rest is what flows
         if own and any(i < step for i in around.difference(own)):
             # those of the gradients come after their step, and the last first
             found[step] = sorted(own, key=lambda i: abs(i - step), reverse=True)[:2]
@@ -185,12 +185,12 @@ def _vertex_line(i: int, vertex: Vertex, clusters: _Clusters) -> str:
 
 
 def _arrow_line(arrow: Arrow, order: Mapping[int, float]) -> str:
-    label = f", label=<&#160;{_markup(arrow.label)}>" if arrow.label else ""
+    label = f", label=<  {_markup(arrow.label)}>" if arrow.label else ""
     first, second = arrow.tail, arrow.head
     back = order.get(first, first) > order.get(second, second)
     if back:
         first, second = second, first
-    return f"n{first} -> n{second} [{_ARROWS[arrow.kind]}{', dir=back' if back else ''}{label}]"
+    return f"n{first} -> n{second} [{_ARROWS[arrow.kind]}{', dir=back, weight=0' if back else ''}{label}]"
 
 
 _rendering = Lock()  # which program the graphviz package calls is a global of that package

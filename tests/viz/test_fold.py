@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_cnn.viz.diagram import Arrow, Diagram, Vertex, scopes
+from tinygrad_cnn.viz.fold import fold
+
+
+def chain(paths, titles=None, limit_scope=None):
+    """A chain of operations; each has a parameter of 10 elements of its own."""
+    vertices, arrows = [], []
+    for i, scope in enumerate(scopes(paths)):
+        vertices.append(Vertex("parameter", f"w{i}", scope=scope, parameters=10))
+        title = titles[i] if titles else f"Op{i}"
+        vertices.append(Vertex("operation", title, scope=scope, shape=f"({i},)", operations=1))
+        arrows.append(Arrow(2 * i, 2 * i + 1, "parameter"))
+        if i:
+            arrows.append(Arrow(2 * i - 1, 2 * i + 1))
+    return Diagram(vertices, arrows, "Net", "10 parameters")
+
+
+def titles(diagram):
+    return [vertex.title for vertex in diagram.vertices]
+
+
+def has_cycle(diagram):
+    after = {i: set() for i in range(len(diagram.vertices))}
+    for arrow in diagram.arrows:
+        after[arrow.tail].add(arrow.head)
+    done, open_ = set(), set()
+
+    def visit(i):
+        if i in open_:
+            return True
+        if i in done:
+            return False
+        open_.add(i)
+        found = any(visit(j) for j in after[i])
+        open_.remove(i)
+        done.add(i)
+        return found
+
+    return any(visit(i) for i in after)
+
+
+def test_a_small_diagram_stays_the_same_object():
+    diagram = chain(["a"] * 10)
+    assert fold(diagram, 20) is diagram
+
+
+def test_modules_become_boxes_that_say_what_is_inside():
+    diagram = chain(["features"] * 3 + ["classifier"] * 2)
+    folded = fold(diagram, 9)
+    assert titles(folded) == ["features", "classifier"]
+    features = folded.vertices[0]
+    assert features.kind == "group"
+    assert features.notes == ("3 operations", "30 parameters")
+    assert features.shape == "(2,)"  # of the last one
+    assert [(a.tail, a.head, a.label) for a in folded.arrows] == [(0, 1, "")]
+
+
+def test_the_innermost_modules_fold_first():
+    diagram = chain(["a.b.c", "a.b.c", "a.b", "a", ""])
+    assert titles(fold(diagram, 9)) == ["w2", "w3", "w4", "a.b.c", "Op2", "Op3", "Op4"]
+    assert titles(fold(diagram, 6)) == ["w3", "w4", "a.b", "Op3", "Op4"]
+    assert titles(fold(diagram, 4)) == ["w4", "a", "Op4"]
+
+
+def test_a_module_of_one_operation_is_not_folded():
+    diagram = chain(["a", "a", "relu"])
+    assert titles(fold(diagram, 5)) == ["w2", "a", "Op2"]
+
+
+def test_two_calls_of_a_module_are_two_boxes():
+    assert titles(fold(chain(["a", "a", "b", "b", "a", "a"]), 6)) == ["a", "b", "a"]
+
+
+def test_repeats_are_rolled_up_into_one_box():
+    vertices = [Vertex("operation", title, operations=1) for title in ["Exp", *["Mul", "Add"] * 50, "Sum"]]
+    folded = fold(Diagram(vertices, [Arrow(i, i + 1) for i in range(101)]), 10)
+    assert titles(folded) == ["Exp", "Mul, Add", "Sum"]
+    assert folded.vertices[1].notes == ("50 times in a row", "100 operations")
+
+
+def test_repeated_modules_are_rolled_up_too():
+    paths = [f"layers.{i // 3}" for i in range(60)]
+    diagram = chain(paths, ["Conv", "Norm", "ReLU"] * 20)
+    for vertex in diagram.vertices:
+        vertex.shape = "(8,)"
+    folded = fold(diagram, 10)
+    assert titles(folded) == ["layers"]
+    diagram = replace(diagram, vertices=[replace(v, scope=s) for v, s in zip(diagram.vertices, _flat(60), strict=True)])
+    folded = fold(diagram, 10)
+    assert titles(folded) == ["block0"]
+    assert folded.vertices[0].notes == ("20 times in a row", "60 operations", "600 parameters")
+
+
+def _flat(n):
+    found = scopes([f"block{i // 3}" for i in range(n)])
+    return [scope for scope in found for _ in range(2)]
+
+
+def test_neighbours_that_are_not_alike_are_joined_at_last():
+    folded = fold(chain([""] * 100), 60)
+    assert len(folded.vertices) <= 60
+    assert "neighbours joined" in folded.caption
+    assert sum(vertex.operations for vertex in folded.vertices) == 100
+
+
+def test_tensors_used_everywhere_are_joined_when_there_are_too_many():
+    vertices = [Vertex("parameter", f"w{i}", parameters=2) for i in range(40)]
+    vertices += [Vertex("operation", "Mul", operations=1), Vertex("output", "output")]
+    arrows = [*(Arrow(i, 40) for i in range(40)), *(Arrow(i, 41) for i in range(40))]
+    folded = fold(Diagram(vertices, arrows), 5)
+    assert len(folded.vertices) <= 5
+    assert folded.vertices[0].parameters == 80 or folded.vertices[0].kind == "group"
+
+
+def test_the_caption_says_what_was_folded_and_keeps_what_was_there():
+    caption = fold(chain(["a"] * 20), 10).caption
+    assert caption == ("10 parameters\n40 boxes drawn as 1: modules folded.\nThe .dot text has every one of them.")
+
+
+def test_merged_arrows_are_counted():
+    diagram = chain(["a", "a", "b", "b"])
+    diagram.arrows.append(Arrow(1, 5))
+    assert [(a.tail, a.head, a.label) for a in fold(diagram, 7).arrows] == [(0, 1, "2 values")]
+    diagram.arrows[-2:] = [Arrow(7, 1, "gradient", "grad_a"), Arrow(5, 3, "gradient", "grad_b")]
+    assert {(a.kind, a.label) for a in fold(diagram, 7).arrows} >= {("gradient", "2 gradients")}
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.data(), st.integers(3, 40))
+def test_any_graph_fits_without_a_cycle_and_nothing_is_lost(data, limit):
+    n = data.draw(st.integers(1, 60))
+    paths = data.draw(st.lists(st.sampled_from(["", "a", "a.b", "a.c", "d"]), min_size=n, max_size=n))
+    titles = data.draw(st.lists(st.sampled_from(["Add", "Mul"]), min_size=n, max_size=n))
+    diagram = chain(paths, titles)
+    for _ in range(data.draw(st.integers(0, 30))):
+        head = data.draw(st.integers(0, n - 1))
+        tail = data.draw(st.integers(0, max(head - 1, 0)))
+        diagram.arrows.append(Arrow(2 * tail, 2 * head + 1, "parameter"))
+        if tail < head:
+            diagram.arrows.append(Arrow(2 * tail + 1, 2 * head + 1))
+    folded = fold(diagram, limit)
+    assert len(folded.vertices) <= max(limit, 3)
+    assert not has_cycle(folded)
+    assert sum(vertex.operations for vertex in folded.vertices) == n
+    assert sum(vertex.parameters for vertex in folded.vertices) == 10 * n
+    assert all(arrow.tail != arrow.head for arrow in folded.arrows)
+
+
+@pytest.mark.parametrize("n", [1_000, 8_000])
+def test_work_grows_in_proportion_to_the_graph(n, monkeypatch):
+    """Counted in looks at the owner of a step, which every pass makes once for each."""
+    from tinygrad_cnn.viz import fold as module
+
+    looked = 0
+    original = module._Folding.owners
+
+    def counting(self, groups):
+        nonlocal looked
+        looked += sum(group.stop - group.start for group in groups)
+        return original(self, groups)
+
+    monkeypatch.setattr(module._Folding, "owners", counting)
+    titles = [f"Op{i * i % 97}" for i in range(n)]
+    folded = fold(chain([f"m{i // 10}.k{i // 2}" if i % 3 else "" for i in range(n)], titles), 500)
+    assert len(folded.vertices) <= 500
+    assert looked <= 40 * n

@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from html import unescape
+from weakref import ref
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import Function, Tensor, grad, nn, no_grad
+from tinygrad_cnn import functional as F
+from tinygrad_cnn.models.lenet import LeNet5
+from tinygrad_cnn.viz import Graph, draw_graph
+
+
+def leaf(*shape, dtype=np.float32):
+    return Tensor(np.ones(shape, dtype), requires_grad=True)
+
+
+def boxes(graph: Graph) -> dict[str, str]:
+    """The text of each box by its id, lines joined by a bar."""
+    found = re.findall(r"^ *(n\d+) \[.*label=<(.*)>\]$", graph.dot, re.M)
+    return {name: unescape(re.sub(r"<[^>]*>", "", label.replace("<BR/>", "|"))) for name, label in found}
+
+
+def edges(graph: Graph, kind: str = "") -> list[tuple[str, str, str]]:
+    """(from, to, label) of each arrow, by the titles of its boxes, as drawn."""
+    colour = {"": "", "gradient": "#c2542d"}[kind]
+    titles = {name: text.split("|")[0] for name, text in boxes(graph).items()}
+    result = []
+    for first, second, attributes in re.findall(r"(n\d+) -> (n\d+) \[(.*)\]$", graph.dot, re.M):
+        if colour in attributes and (kind or "#c2542d" not in attributes):
+            if "dir=back" in attributes:
+                first, second = second, first
+            label = re.search(r"label=<  (.*)>", attributes)
+            result.append((titles[first], titles[second], label[1] if label else ""))
+    return result
+
+
+def lenet_loss(batch=2):
+    model = LeNet5()
+    images = np.random.default_rng(0).random((batch, 1, 28, 28), dtype=np.float32)
+    return model, F.cross_entropy(model(Tensor(images)), Tensor(np.arange(batch)))
+
+
+# --- forward -------------------------------------------------------------------------------------------------------
+
+
+def test_a_product_with_itself_keeps_both_edges():
+    x = leaf(3)
+    graph = draw_graph((x * x).sum(), names={"x": x})
+    assert edges(graph) == [("x", "Mul", ""), ("x", "Mul", ""), ("Mul", "Sum", ""), ("Sum", "output", "")]
+    assert list(boxes(graph).values()) == ["x|(3,)", "Mul|(3,)", "Sum|scalar", "output|3"]
+
+
+def test_without_names_a_leaf_is_labelled_by_its_shape_and_its_role_by_the_input():
+    x, w = leaf(2, 3), leaf(4, 3)
+    graph = draw_graph(F.linear(x, w))
+    assert edges(graph) == [("(2, 3)", "Linear", "x"), ("(4, 3)", "Linear", "w"), ("Linear", "output", "")]
+
+
+def test_numbers_constants_and_inputs_without_a_gradient():
+    x, image = leaf(2), Tensor(np.ones(2, np.float32))
+    graph = draw_graph((x * image) ** 2 + image, names={"x": x})
+    assert list(boxes(graph).values()) == [
+        "x|(2,)",
+        "input|(2,)",
+        "Mul|(2,)",
+        "Pow|x2 = 2|(2,)",
+        "Add|x2 is constant|(2,)",
+        "output|(2,)",
+    ]
+
+
+def test_the_same_constant_is_drawn_once():
+    x, image = leaf(2), Tensor(np.ones(2, np.float32))
+    graph = draw_graph((x * image) * image, names={"image": image})
+    assert list(boxes(graph).values()).count("image|(2,)") == 1
+    assert ("image", "Mul", "") in edges(graph)
+
+
+def test_a_missing_bias_is_not_drawn():
+    graph = draw_graph(F.linear(leaf(2, 3), leaf(4, 3), None))
+    assert "constant" not in graph.dot
+    assert len(boxes(graph)) == 4
+
+
+def test_names_of_computed_tensors_and_of_the_output():
+    x = leaf(2)
+    h = x.exp()
+    loss = h.sum()
+    graph = draw_graph(loss, names={"x": x, "h": h, "loss": loss})
+    assert [text.split("|")[0] for text in boxes(graph).values()] == ["x", "h = Exp", "Sum", "loss"]
+
+
+def test_several_outputs_share_one_drawing():
+    x = leaf(2)
+    h = x.exp()
+    graph = draw_graph([h, h.sum()])
+    assert edges(graph) == [("(2,)", "Exp", ""), ("Exp", "Sum", ""), ("Exp", "output 0", ""), ("Sum", "output 1", "")]
+
+
+def test_an_output_that_is_a_leaf():
+    graph = draw_graph(leaf(2))
+    assert edges(graph) == [("(2,)", "output", "")]
+
+
+def test_float64_is_said():
+    assert "(2,) float64" in draw_graph(leaf(2, dtype=np.float64).exp()).dot
+
+
+def test_lenet_names_modules_parameters_and_shapes():
+    model, loss = lenet_loss()
+    graph = draw_graph(loss, model)
+    assert repr(graph) == "Graph(13 operations, 10 parameters, 2 inputs, 25 edges)"
+    text = graph.dot
+    assert "<B>LeNet5</B>" in text
+    assert "61,706 parameters" in text
+    for name, parameter in model.named_parameters():
+        assert text.count(f'tooltip="{name}, {parameter.size:,} parameters, {parameter.shape}"') == 1
+    assert re.findall(r'subgraph.*tooltip="(.*?)"', text) == [
+        "features",
+        "features.conv1",
+        "features.conv2",
+        "classifier",
+        "classifier.fc1",
+        "classifier.fc2",
+        "classifier.fc3",
+    ]
+    inside = text[text.index('tooltip="features.conv2"') :].split("}")[0]
+    assert "features.conv2.weight" in inside
+    assert "5 x 5" in inside
+    assert "MaxPool2d</B>" in text
+
+
+def test_parts_that_are_frozen_or_buffers_have_names_but_no_gradient():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval()
+    x = leaf(2, 3)
+    model[0].requires_grad_(False)
+    graph = draw_graph(model(x), model, names={"x": x})
+    lines = {text.split("|")[0] for text in boxes(graph).values()}
+    assert {"x", "weight", "running_mean", "running_var"} <= lines
+    frozen = next(line for line in graph.dot.splitlines() if 'tooltip="0.weight' in line)
+    assert "parameters" not in frozen
+    gradients = edges(draw_graph(model(x), model, direction="both"), "gradient")
+    assert ("Linear", "x", "grad_x") in gradients
+    assert "grad_w" not in {rule for _, _, rule in gradients}
+
+
+def test_an_input_that_requires_a_gradient_is_no_parameter_of_the_model():
+    model = nn.Linear(3, 4)
+    graph = draw_graph(model(leaf(2, 3)), model)
+    assert "input|requires grad|(2, 3)" in boxes(graph).values()
+    assert repr(graph).startswith("Graph(1 operations, 2 parameters, 1 inputs")
+
+
+# --- backward and both ---------------------------------------------------------------------------------------------
+
+
+def test_backward_shows_rules_from_the_output_to_the_leaves():
+    x, w = leaf(2, 3), leaf(4, 3)
+    graph = draw_graph(F.linear(x, w).sum(), direction="backward", names={"x": x, "w": w})
+    assert edges(graph) == []
+    assert set(edges(graph, "gradient")) == {
+        ("gradient of output", "Sum", ""),
+        ("Sum", "Linear", "grad_x"),
+        ("Linear", "x.grad", "grad_x"),
+        ("Linear", "w.grad", "grad_w"),
+    }
+    assert "Linear|keeps x, w|gy (2, 4)" in boxes(graph).values()
+    assert next(iter(boxes(graph).values())) == "gradient of output|scalar"
+
+
+def test_backward_says_where_gradients_are_added():
+    x = leaf(2)
+    graph = draw_graph(x * x, direction="backward", names={"x": x})
+    assert "x.grad|sum of 2 gradients|(2,)" in boxes(graph).values()
+    assert {rule for _, _, rule in edges(graph, "gradient")} == {"", "grad_x1", "grad_x2"}
+
+
+def test_no_gradient_flows_to_constants():
+    x, image = leaf(2), Tensor(np.ones(2, np.float32))
+    assert len(boxes(draw_graph(x * image, direction="backward"))) == 3
+    both = draw_graph(x * image, direction="both")
+    assert len(boxes(both)) == 4
+    assert edges(both, "gradient") == [("Mul", "(2,)", "grad_x1"), ("output", "Mul", "")]
+
+
+def test_both_has_every_value_and_every_gradient():
+    model, loss = lenet_loss()
+    forward, backward, both = (draw_graph(loss, model, direction=d) for d in ("forward", "backward", "both"))
+    assert len(edges(both)) == len(edges(forward)) == 25
+    assert len(edges(both, "gradient")) == len(edges(backward, "gradient")) == 23  # not to the image, not to the labels
+    assert ("CrossEntropy", "Linear", "grad_x") in edges(both, "gradient")
+    assert boxes(both) == boxes(forward)
+
+
+def test_the_graph_of_a_gradient_can_be_drawn():
+    x = leaf(2)
+    (gx,) = grad((x**3).sum(), x, create_graph=True)
+    assert "Pow|x2 = 2|(2,)" in boxes(draw_graph(gx, names={"x": x})).values()
+
+
+# --- limits --------------------------------------------------------------------------------------------------------
+
+
+def test_the_text_is_complete_and_the_picture_is_folded():
+    x = y = leaf(2)
+    for _ in range(5_000):
+        y = y * 1.0 + x
+    graph = draw_graph(y)
+    assert len(boxes(graph)) == 10_002
+    assert graph.dot.count(" -> ") == 15_001
+    svg = graph.render()
+    assert svg.count(b'class="node"') <= 500
+    assert b"10,002 boxes drawn as" in svg
+    assert b"5,000 times in a row" in svg
+
+
+def test_max_nodes_folds_modules():
+    model, loss = lenet_loss()
+    svg = draw_graph(loss, model, max_nodes=6).render()
+    assert svg.count(b'class="node"') <= 6
+    assert b"modules folded" in svg
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_work_grows_in_proportion_to_the_graph(direction):
+    def calls(n):
+        x = y = leaf(2)
+        for _ in range(n):
+            y = y * x
+        count = 0
+
+        def profile(frame, event, argument):
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(profile)
+        try:
+            draw_graph(y, direction=direction).dot  # noqa: B018
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(2_000) / calls(500) == pytest.approx(4, rel=0.1)
+
+
+def test_a_drawing_keeps_no_graph_alive():
+    y = leaf(2).exp()
+    node = ref(y.grad_fn)
+    graph = draw_graph(y)
+    del y
+    assert node() is None
+    assert "Exp" in graph.dot
+
+
+# --- files and notebooks -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_renderer(tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setenv("PATH", str(empty))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(empty))
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG")])
+def test_save_writes_the_picture_and_the_complete_text(tmp_path, suffix, start):
+    graph = draw_graph(leaf(2).exp())
+    graph.save(tmp_path / f"graph{suffix}")
+    assert (tmp_path / f"graph{suffix}").read_bytes().startswith(start)
+    assert (tmp_path / "graph.dot").read_text() == graph.dot
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_save_of_the_text_alone_needs_no_renderer(tmp_path, no_renderer):
+    graph = draw_graph(leaf(2).exp())
+    graph.save(str(tmp_path / "graph.dot"))
+    assert (tmp_path / "graph.dot").read_text() == graph.dot
+
+
+def test_without_a_renderer_the_text_is_written_and_the_old_picture_stays(tmp_path, no_renderer):
+    (tmp_path / "graph.svg").write_text("old")
+    with pytest.raises(RuntimeError, match=r"graphviz-pure") as caught:
+        draw_graph(leaf(2).exp()).save(tmp_path / "graph.svg")
+    assert "graph.dot has been written" in caught.value.__notes__[0]
+    assert (tmp_path / "graph.dot").exists()
+    assert (tmp_path / "graph.svg").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["graph.pdf", "graph", "graph.SVG"])
+def test_save_refuses_other_formats_before_it_writes(tmp_path, name):
+    with pytest.raises(ValueError, match=r"\.svg, \.png or \.dot"):
+        draw_graph(leaf(2).exp()).save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_render_refuses_other_formats():
+    with pytest.raises(ValueError, match="'svg' or 'png', got 'pdf'"):
+        draw_graph(leaf(2).exp()).render("pdf")
+
+
+def test_jupyter_shows_a_picture():
+    bundle = draw_graph(leaf(2).exp())._repr_mimebundle_(include=None, exclude=None)
+    assert bundle["image/svg+xml"].rstrip().endswith("</svg>")
+    assert bundle["text/plain"] == "Graph(1 operations, 1 parameters, 0 inputs, 2 edges)"
+
+
+def test_jupyter_shows_text_where_nothing_can_draw(no_renderer):
+    bundle = draw_graph(leaf(2).exp())._repr_mimebundle_()
+    assert list(bundle) == ["text/plain"]
+    assert "graphviz-pure" in bundle["text/plain"]
+
+
+# --- errors --------------------------------------------------------------------------------------------------------
+
+
+def test_a_freed_graph_says_what_to_do():
+    y = leaf(2).exp().sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"freed by backward\(\). Draw before .*retain_graph=True"):
+        draw_graph(y)
+
+
+def test_a_retained_graph_can_be_drawn():
+    y = leaf(2).exp().sum()
+    y.backward(retain_graph=True)
+    assert len(boxes(draw_graph(y))) == 4
+
+
+def test_what_was_not_recorded_cannot_be_drawn():
+    x = leaf(2)
+    with no_grad():
+        y = x.exp()
+    with pytest.raises(ValueError, match=r"output 1 \(shape \(2,\)\) has no graph.*no_grad"):
+        draw_graph([x.exp(), y])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"output": []}, ValueError, "no output was given"),
+        ({"output": [np.ones(2)]}, TypeError, "output 0 must be a Tensor, got ndarray"),
+        ({"model": {"w": 1}}, TypeError, "model must be a Module.*got dict"),
+        ({"direction": "sideways"}, ValueError, "'forward', 'backward' or 'both', got 'sideways'"),
+        ({"max_nodes": 2}, ValueError, "at least 3, got 2"),
+        ({"max_nodes": True}, ValueError, "at least 3, got True"),
+    ],
+)
+def test_arguments_are_checked(arguments, error, message):
+    with pytest.raises(error, match=message):
+        draw_graph(**{"output": leaf(2).exp(), **arguments})
+
+
+def test_an_operation_of_the_user_with_a_joint_rule():
+    class Swap(Function):
+        def forward(self, *xs):
+            return xs[0] - xs[1]
+
+        def backward(self, gy):
+            return gy, -gy
+
+    a, b = leaf(2), leaf(2)
+    graph = draw_graph(Swap()(a, b), names={"a": a, "b": b}, direction="backward")
+    assert ("Swap", "b.grad", "backward") in edges(graph, "gradient")
