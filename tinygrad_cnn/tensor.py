@@ -294,7 +294,7 @@ class Tensor(NumpyProtocol, Variable):
         self[...] = source
         return self
 
-    def fill_(self, value: float) -> Tensor:
+    def fill_(self, value: Any) -> Tensor:
         """Write one value everywhere and return the tensor."""
         return self.copy_(value)
 
@@ -347,16 +347,16 @@ class Tensor(NumpyProtocol, Variable):
             self.edge = result.edge
         return self
 
-    def __iadd__(self, other: Any) -> Tensor:
+    def __iadd__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._updated("+=", F.add(self, other))
 
-    def __isub__(self, other: Any) -> Tensor:
+    def __isub__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._updated("-=", F.sub(self, other))
 
-    def __imul__(self, other: Any) -> Tensor:
+    def __imul__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._updated("*=", F.mul(self, other))
 
-    def __itruediv__(self, other: Any) -> Tensor:
+    def __itruediv__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._updated("/=", F.div(self, other))
 
     # --- functions as methods --------------------------------------------------------------------------------
@@ -408,7 +408,9 @@ class Tensor(NumpyProtocol, Variable):
 
     def __repr__(self) -> str:
         text = np.array2string(self._data, separator=", ", prefix="Tensor(")
-        notes = [] if self.dtype in (np.float32, np.int64, np.bool_) else [f"dtype={self.dtype}"]
+        notes = [] if self.size else [f"shape={self.shape}"]
+        if self.dtype not in (np.float32, np.int64, np.bool_):
+            notes.append(f"dtype={self.dtype}")
         if isinstance(self.edge, Function):
             notes.append(f"grad_fn=<{self.edge.name}>")
         elif self.edge is not None:

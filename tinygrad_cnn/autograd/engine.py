@@ -127,7 +127,7 @@ class Walk:
         if total is None:
             self.totals[edge] = g
             if type(edge) is not Leaf:
-                heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, arg-type]
+                heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, arg-type, misc]
         elif self.create:
             self.totals[edge] = total + g
         elif edge in self.summed:

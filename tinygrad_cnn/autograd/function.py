@@ -231,7 +231,8 @@ def _rule_arguments(cls: type[Function], rule: Callable[..., Any]) -> tuple[str,
 
 
 def _make_plan(cls: type[Function], mask: int, count: int) -> Plan:
-    positions = {name: (i,) for i, name in enumerate(cls.input_names)} | {"y": (count,)}
+    positions: dict[str, tuple[int, ...]] = {name: (i,) for i, name in enumerate(cls.input_names)}
+    positions["y"] = (count,)
     if cls.variadic:
         positions[cls.input_names[-1]] = tuple(range(count))
     rules = []

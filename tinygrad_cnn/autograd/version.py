@@ -6,6 +6,7 @@ need no bookkeeping of their own. In a normal training step the engine compares 
 
 from __future__ import annotations
 
+from functools import partial
 from weakref import ref
 
 import numpy as np
@@ -29,9 +30,13 @@ def note_write(array: np.ndarray) -> None:
     memory = owner(array)
     key = id(memory)
     known = _writes.get(key)
-    reference = known[0] if known and known[0]() is memory else ref(memory, lambda _, key=key: _writes.pop(key, None))
+    reference = known[0] if known and known[0]() is memory else ref(memory, partial(_forget, key))
     latest = tick()
     _writes[key] = reference, latest
+
+
+def _forget(key: int, _: ref[np.ndarray]) -> None:
+    _writes.pop(key, None)
 
 
 def written_since(memory: np.ndarray | None, moment: int) -> bool:
