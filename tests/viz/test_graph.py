@@ -145,7 +145,7 @@ def test_parts_that_are_frozen_or_buffers_have_names_but_no_gradient():
     frozen = next(line for line in graph.dot.splitlines() if 'tooltip="0.weight' in line)
     assert "parameters" not in frozen
     gradients = edges(draw_graph(model(x), model, direction="both"), "gradient")
-    assert ("Linear", "x", "grad_x") in gradients
+    assert ("Linear", "input", "grad_x") in gradients
     assert "grad_w" not in {rule for _, _, rule in gradients}
 
 
