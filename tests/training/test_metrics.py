@@ -22,47 +22,46 @@ def test_one_object_a_line_written_at_once(path):
     metrics.write(epoch=2, note="größer\n")
     assert read_metrics(path) == [{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "note": "größer\n"}]
     assert path.read_bytes().count(b"\n") == 2
-    metrics.close()
 
 
 def test_numpy_scalars_are_numbers_and_arrays_are_refused(path):
-    with Metrics(path) as metrics:
-        metrics.write(a=np.float32(0.1), b=np.int64(3), c=np.array(0.5), d=np.bool_(True), e=float("inf"))
-        with pytest.raises(TypeError, match="cannot store a ndarray as JSON"):
-            metrics.write(epoch=2, a=np.zeros(3))
-        metrics.write(epoch=3)
+    metrics = Metrics(path)
+    metrics.write(a=np.float32(0.1), b=np.int64(3), c=np.array(0.5), d=np.bool_(True), e=float("inf"))
+    with pytest.raises(TypeError, match="cannot store a ndarray as JSON"):
+        metrics.write(epoch=2, a=np.zeros(3))
+    metrics.write(epoch=3)
     first = {"a": float(np.float32(0.1)), "b": 3, "c": 0.5, "d": True, "e": float("inf")}
     assert read_metrics(path) == [first, {"epoch": 3}]
 
 
 def test_a_new_run_starts_a_new_file(path):
     for loss in (0.1, 0.2):
-        with Metrics(path) as metrics:
-            metrics.write(loss=loss)
+        metrics = Metrics(path)
+        metrics.write(loss=loss)
     assert read_metrics(path) == [{"loss": 0.2}]
 
 
 @pytest.mark.parametrize("stopped_after", [3, 4, 7])
 @pytest.mark.parametrize("half", [b"", b'{"step": 99, "lo', b'{"step": "\xc3', b"\0\0\0"])
 def test_a_resumed_run_leaves_the_file_of_an_uninterrupted_one(tmp_path, stopped_after, half):
-    with Metrics(tmp_path / "whole") as metrics:
-        for step in range(10):
-            metrics.write(step=step, loss=1 / (step + 1))
+    metrics = Metrics(tmp_path / "whole")
+    for step in range(10):
+        metrics.write(step=step, loss=1 / (step + 1))
 
     path = tmp_path / "resumed"
-    with Metrics(path) as metrics:
-        for step in range(stopped_after):
-            if step == 3:
-                position = metrics.position()
-            metrics.write(step=step, loss=1 / (step + 1))
-        if stopped_after == 3:
+    metrics = Metrics(path)
+    for step in range(stopped_after):
+        if step == 3:
             position = metrics.position()
+        metrics.write(step=step, loss=1 / (step + 1))
+    if stopped_after == 3:
+        position = metrics.position()
     with open(path, "ab") as file:
         file.write(half)
-    with Metrics(path, resume_at=position) as metrics:
-        assert metrics.position() == 3
-        for step in range(3, 10):
-            metrics.write(step=step, loss=1 / (step + 1))
+    metrics = Metrics(path, resume_at=position)
+    assert metrics.position() == 3
+    for step in range(3, 10):
+        metrics.write(step=step, loss=1 / (step + 1))
     assert path.read_bytes() == (tmp_path / "whole").read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["resumed", "whole"]
 
@@ -109,10 +108,10 @@ def test_a_failed_resume_keeps_the_old_file(path, monkeypatch):
 
 def test_the_position_is_on_the_disk(path, monkeypatch):
     synced = []
-    with Metrics(path) as metrics:
-        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
-        metrics.write(a=1)
-        assert metrics.position() == 1
+    metrics = Metrics(path)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    metrics.write(a=1)
+    assert metrics.position() == 1
     assert synced == [len(b'{"a": 1}\n')]
 
 

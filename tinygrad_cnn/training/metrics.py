@@ -29,12 +29,11 @@ class Metrics:
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "metrics.jsonl"
-    >>> with Metrics(path) as metrics:
-    ...     metrics.write(epoch=1, train_loss=0.5)
-    ...     position = metrics.position()
-    ...     metrics.write(epoch=2, train_loss=0.25)
-    >>> with Metrics(path, resume_at=position) as metrics:
-    ...     metrics.write(epoch=2, train_loss=0.125)
+    >>> metrics = Metrics(path)
+    >>> metrics.write(epoch=1, train_loss=0.5)
+    >>> position = metrics.position()
+    >>> metrics.write(epoch=2, train_loss=0.25)
+    >>> Metrics(path, resume_at=position).write(epoch=2, train_loss=0.125)
     >>> read_metrics(path)
     [{'epoch': 1, 'train_loss': 0.5}, {'epoch': 2, 'train_loss': 0.125}]
     """
@@ -50,7 +49,6 @@ class Metrics:
         self._count = resume_at or 0
         with atomic_write(self.path) as file:
             file.writelines(line + b"\n" for line in kept[: self._count])
-        self._file = open(self.path, "ab")
 
     def write(self, **record: Any) -> None:
         """Append one record and hand it to the operating system, where a kill of this process cannot reach it.
@@ -58,8 +56,9 @@ class Metrics:
         Raises:
             TypeError: A value is not a number, text, bool, None, or a list or dict of these.
         """
-        self._file.write(json.dumps(record, default=_number).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(record, default=_number).encode() + b"\n"
+        with open(self.path, "ab") as file:  # opened for each record: nothing is left open when a run is abandoned
+            file.write(line)
         self._count += 1
 
     def position(self) -> int:
@@ -68,18 +67,9 @@ class Metrics:
         Raises:
             OSError: The disk is full or broken.
         """
-        os.fsync(self._file.fileno())  # a checkpoint must not survive a power cut that its records do not
+        with open(self.path, "ab") as file:
+            os.fsync(file.fileno())  # a checkpoint must not survive a power cut that its records do not
         return self._count
-
-    def close(self) -> None:
-        """Close the file; `write` is over."""
-        self._file.close()
-
-    def __enter__(self) -> Metrics:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -31,8 +31,8 @@ class Run:
 
     Iterate over `epochs` and, within, over `batches`; after each batch tell `record` its loss, after each epoch
     `finish_epoch` its test score. Between two batches everything is consistent, so that is where checkpoints are
-    written: at Ctrl-C, every ``checkpoint_every`` batches and after each epoch. A run that resumes continues with the
-    next batch, in the same order, to the same bits.
+    written: at the start, at Ctrl-C, every ``checkpoint_every`` batches, and before and after the test of each epoch.
+    A run that resumes continues with the next batch, in the same order, to the same bits.
 
     Args:
         folder: where the run is kept; made if missing.
@@ -42,7 +42,7 @@ class Run:
         loader: the batches of the training set.
         config: what the run is, in JSON values; kept in the checkpoint.
         resume: continue what the folder holds. Otherwise the folder must not hold a run yet.
-        checkpoint_every: batches between two checkpoints; 0 writes them at Ctrl-C and after each epoch.
+        checkpoint_every: batches between further checkpoints; 0 for none.
 
     Raises:
         FileExistsError: the folder holds a run and ``resume`` is False: nothing is overwritten.
@@ -75,6 +75,8 @@ class Run:
             raise FileExistsError(f"{self.folder} already holds a run; resume it, or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics = Metrics(self.folder / "metrics.jsonl", self.progress["records"] if resume else None)
+        if not resume:
+            self.save()  # a run that is killed before its first batch can be resumed too
 
     def epochs(self, count: int) -> Iterator[int]:
         """Yield the numbers, from 1, of the epochs that are still to do."""
@@ -94,11 +96,12 @@ class Run:
             for batch in self.loader:
                 yield batch
                 self.progress["batches"] += 1
+                last = self.loader.state_dict()["position"] == len(self.loader)
+                due = self.checkpoint_every and self.progress["batches"] % self.checkpoint_every == 0
+                if last or due or interrupt.asked:
+                    self.save()
                 if interrupt.asked:
-                    self.save()
                     raise KeyboardInterrupt
-                if self.checkpoint_every and self.progress["batches"] % self.checkpoint_every == 0:
-                    self.save()
 
     def record(self, loss: float, correct: int, images: int) -> None:
         """Count a trained batch: its mean loss and how many of its images were classified correctly."""
@@ -138,7 +141,6 @@ class Run:
 
     def finish(self, score: Score, classes: tuple[str, ...], title: str) -> None:
         """Draw the learning curves and the confusion matrix, and say what is where."""
-        self.metrics.close()
         count = len(score.labels)
         print(f"test accuracy {score.accuracy:.2%} ({score.correct:,} of {count:,} images, the last epoch's weights)")
         files = {"checkpoint": CHECKPOINT, "metrics": "metrics.jsonl"}

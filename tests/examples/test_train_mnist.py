@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "train_mnist.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("train_mnist", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def weights(folder):
+    return next(Path(folder).rglob("checkpoint.safetensors")).read_bytes()
+
+
+def test_quick_learns_the_synthetic_digits(example, tmp_path, capsys):
+    example.main(["--quick", "--runs", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "epoch 2/2" in out
+    accuracy = float(out.split("\ntest accuracy ")[1].split("%")[0])
+    assert accuracy > 90
+    assert "of 1,000 images" in out
+    assert {path.name for path in (tmp_path / "synthetic-seed0").iterdir()} == {
+        "checkpoint.safetensors", "metrics.jsonl", "curves.png", "confusion.png",
+    }  # fmt: skip
+
+
+def test_resume_without_a_run_says_what_to_do(example, tmp_path):
+    with pytest.raises(FileNotFoundError, match="train a model first"):
+        example.main(["--resume", "--runs", str(tmp_path)])
+
+
+def test_kill_and_resume_end_in_the_same_bits(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--quick", "--checkpoint-every", "3", "--runs"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    chance = random.Random(0)
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        resume: list[str] = []
+        for _ in range(2):
+            process = subprocess.Popen(
+                [*command, str(folder), *resume], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            while process.poll() is None and not list(folder.rglob("checkpoint.safetensors")):
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0.0, 0.5))
+            os.kill(process.pid, signal.SIGKILL) if process.poll() is None else None
+            process.wait()
+            resume = ["--resume"]
+        subprocess.run([*command, str(folder), "--resume"], check=True, capture_output=True)
+        assert weights(folder) == weights(tmp_path / "whole")
