@@ -129,7 +129,7 @@ def test_a_parameter_cannot_be_lost_by_assignment() -> None:
 
 def test_buffers_are_checked() -> None:
     module = nn.Module()
-    with pytest.raises(TypeError, match=r"'a' must be a Tensor or None, got ndarray; wrap an array: Tensor\(array\)"):
+    with pytest.raises(TypeError, match=r"'a' must be a Tensor or None, got ndarray; wrap it: Tensor\(array\)"):
         module.register_buffer("a", np.ones(2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="got Parameter"):
         module.register_buffer("a", nn.Parameter([1.0]))

@@ -17,13 +17,10 @@ class Container(Module):
     def _fill(self, parts: Iterable[tuple[str, Module]]) -> None:
         """Hold exactly these modules; numbers become positions, other names stay."""
         parts = [(name, self._checked(module)) for name, module in parts]
-        for name in [name for name, _ in self._parts()]:
+        for name in [name for name, _ in self._own_modules()]:
             delattr(self, name)
         for position, (name, module) in enumerate(parts):
             self.add_module(str(position) if name.isdigit() else name, module)
-
-    def _parts(self) -> list[tuple[str, Module]]:
-        return [(name, part) for name, part in vars(self).items() if isinstance(part, Module)]
 
     def _checked(self, module: Any) -> Module:
         if not isinstance(module, Module):
@@ -32,17 +29,17 @@ class Container(Module):
         return module
 
     def _name_at(self, index: int) -> str:
-        names = [name for name, _ in self._parts()]
+        names = [name for name, _ in self._own_modules()]
         try:
             return names[index]
         except IndexError:
             raise IndexError(f"{type(self).__name__}: index {index} is out of range for {len(names)} modules") from None
 
     def __len__(self) -> int:
-        return len(self._parts())
+        return len(self._own_modules())
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([part for _, part in self._parts()])
+        return iter([part for _, part in self._own_modules()])
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -52,7 +49,7 @@ class Container(Module):
         if not isinstance(index, slice):
             return vars(self)[self._name_at(index)]
         part = object.__new__(type(self))
-        part._fill(self._parts()[index])
+        part._fill(self._own_modules()[index])
         part.training = self.training
         return part
 
@@ -60,7 +57,7 @@ class Container(Module):
         setattr(self, self._name_at(index), self._checked(module))
 
     def __delitem__(self, index: int | slice) -> None:
-        parts = self._parts()
+        parts = self._own_modules()
         if not isinstance(index, slice):
             self._name_at(index)  # an error that names the container
         del parts[index]
@@ -79,7 +76,7 @@ class Container(Module):
 
     def insert(self, index: int, module: Module) -> Self:
         """Add a module before the one at ``index``; return the container."""
-        parts = self._parts()
+        parts = self._own_modules()
         parts.insert(index, ("0", module))
         self._fill(parts)
         return self

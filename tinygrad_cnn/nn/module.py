@@ -68,12 +68,11 @@ class Module:
             module_path.set(found)
 
     def _call_outermost(self, args: Any, kwargs: Any) -> Any:
-        cached = self.__dict__.get("_names")
-        if cached is None or cached[0] < _changed:
+        found_at, names = self.__dict__.get("_names", (-1, {}))
+        if found_at < _changed:
             # The tick comes first: a part that another thread adds during the walk makes the names stale.
-            cached = tick(), {id(module): name for name, module in self.named_modules()}
-            self.__dict__["_names"] = cached
-        _tree.set(cached[1])
+            found_at, names = self.__dict__["_names"] = tick(), {id(part): name for name, part in self.named_modules()}
+        _tree.set(names)
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -114,10 +113,8 @@ class Module:
         """
         self._check_name("register_buffer", name)
         if isinstance(tensor, Parameter) or not (tensor is None or isinstance(tensor, Tensor)):
-            raise TypeError(
-                f"register_buffer: {name!r} must be a Tensor or None, got {type(tensor).__name__}; "
-                "wrap an array: Tensor(array)"
-            )
+            kind = type(tensor).__name__
+            raise TypeError(f"register_buffer: {name!r} must be a Tensor or None, got {kind}; wrap it: Tensor(array)")
         setattr(self, name, tensor)
         self._buffers = {**self._buffers, name: persistent}
 
@@ -136,11 +133,10 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the modules directly inside this one, each once, with their names."""
-        seen = set()
-        for name, part in list(vars(self).items()):
-            if isinstance(part, Module) and id(part) not in seen:
-                seen.add(id(part))
-                yield name, part
+        first: dict[int, tuple[str, Module]] = {}
+        for name, part in self._own_modules():
+            first.setdefault(id(part), (name, part))
+        return iter(first.values())
 
     def children(self) -> Iterator[Module]:
         """Yield the modules directly inside this one."""
@@ -149,7 +145,7 @@ class Module:
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """Yield this module (named ``prefix``) and all modules inside it, parents first.
 
-        A module that is used in several places comes once, under its first name, unless ``remove_duplicate`` is False.
+        A module used in several places comes once, under its first name, unless ``remove_duplicate`` is False.
         """
         seen = set()
         waiting: list[tuple[str, Module]] = [(prefix, self)]
@@ -159,12 +155,14 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            parts = [(name, part) for name, part in vars(module).items() if isinstance(part, Module)]
-            waiting += [(_join(path, name), part) for name, part in reversed(parts)]
+            waiting += [(_join(path, name), part) for name, part in reversed(module._own_modules())]
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
+
+    def _own_modules(self) -> list[tuple[str, Module]]:
+        return [(name, part) for name, part in vars(self).items() if isinstance(part, Module)]
 
     def _own_parameters(self) -> list[tuple[str, Tensor]]:
         return [(name, part) for name, part in vars(self).items() if isinstance(part, Parameter)]
@@ -305,8 +303,7 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        parts = [(name, part) for name, part in vars(self).items() if isinstance(part, Module)]
-        lines = [f"  ({name}): " + repr(part).replace("\n", "\n  ") for name, part in parts]
+        lines = [f"  ({name}): " + repr(part).replace("\n", "\n  ") for name, part in self._own_modules()]
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"  {self.extra_repr()}"] * bool(self.extra_repr()) + lines

@@ -72,16 +72,18 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a state that `state_dict` returned. The rates themselves are in the optimiser's state."""
-        own = self.state_dict()
+        self.check_state(state_dict)
+        vars(self).update(state_dict)
+
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Raise ValueError where a state is not one of this schedule."""
+        own, op = self.state_dict(), f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping) or state_dict.keys() != own.keys():
             found = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
-            raise ValueError(f"{type(self).__name__}.load_state_dict: needs {sorted(own)}, got {found}")
-        if len(state_dict.get("base_lrs", ())) != len(own.get("base_lrs", ())):
-            raise ValueError(
-                f"{type(self).__name__}.load_state_dict: {len(state_dict['base_lrs'])} parameter groups in the state, "
-                f"{len(own['base_lrs'])} here"
-            )
-        vars(self).update(state_dict)
+            raise ValueError(f"{op}: needs {sorted(own)}, got {found}")
+        for name, value in own.items():
+            if isinstance(value, list) and len(state_dict[name]) != len(value):
+                raise ValueError(f"{op}: {name} has length {len(state_dict[name])} in the state, {len(value)} here")
 
 
 class StepLR(LRScheduler):
@@ -200,11 +202,15 @@ class SequentialLR(LRScheduler):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        schedulers = self.schedulers
-        super().load_state_dict(state_dict)
-        self.schedulers = schedulers
-        for scheduler, state in zip(schedulers, state_dict["schedulers"], strict=True):
+        self.check_state(state_dict)
+        for scheduler, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
             scheduler.load_state_dict(state)
+        vars(self).update({name: value for name, value in state_dict.items() if name != "schedulers"})
+
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        super().check_state(state_dict)
+        for scheduler, state in zip(self.schedulers, state_dict["schedulers"], strict=True):
+            scheduler.check_state(state)
 
 
 def line(start: float, end: float, part: float) -> float:
