@@ -56,7 +56,7 @@ def rand(
     return Tensor(np.asarray(array), None, requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None) -> Tensor:
     """Return start, start + step, ... below ``end``; with one argument 0, 1, ... below it."""
     if end is None:
         start, end = 0, start

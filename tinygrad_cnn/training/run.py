@@ -67,8 +67,10 @@ class Run:
         self.progress: dict[str, Any] = {"epoch": 0, "batches": 0, "records": 0, "totals": {}}
         self._bar: Progress | None = None
         if resume:
-            parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "loader": loader}
-            self.progress = load_checkpoint(self.folder / CHECKPOINT, **parts)["progress"]
+            found = load_checkpoint(
+                self.folder / CHECKPOINT, model=model, optimizer=optimizer, scheduler=scheduler, loader=loader
+            )
+            self.progress = found["progress"]
             epoch, batch = self.progress["epoch"], loader.state_dict()["position"]
             print(f"resuming {self.folder} after {epoch} epochs and {batch} batches", flush=True)
         elif (self.folder / CHECKPOINT).exists():
