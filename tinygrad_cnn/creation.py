@@ -62,7 +62,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, dtype: Any = None) -> Ten
         start, end = 0, start
     if dtype is None:
         dtype = np.int64 if all(isinstance(v, (int, np.integer)) for v in (start, end, step)) else np.float32
-    return Tensor(np.arange(start, end, step, dtype))
+    return Tensor(np.arange(start, end, step, dtype=dtype))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32) -> Tensor:
