@@ -1,0 +1,36 @@
+"""Execute every Python block of README.md and docs/ with the tests: what a page shows is what happens."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from typing import Any
+
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+import tinygrad_cnn  # noqa: F401  whole, before pytest loads one of its files by path: there must be one Tensor class
+
+_folders: list[tuple[str, tempfile.TemporaryDirectory[str]]] = []
+
+
+def enter_folder(namespace: dict[str, Any]) -> None:
+    """Give a page a folder of its own to write to; its blocks share one namespace."""
+    _folders.append((os.getcwd(), tempfile.TemporaryDirectory()))
+    os.chdir(_folders[-1][1].name)
+
+
+def leave_folder(namespace: dict[str, Any]) -> None:
+    """Go back, and remove what the page wrote."""
+    home, folder = _folders.pop()
+    os.chdir(home)
+    folder.cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE), SkipParser()],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    setup=enter_folder,
+    teardown=leave_folder,
+).pytest()
