@@ -107,6 +107,9 @@ def test_statistics_are_exact_far_from_zero(rng: np.random.Generator) -> None:
     y = train(x, eps=0.0)
     wanted = reference.batch_norm(x, np.ones(2), np.zeros(2), *reference.batch_norm_statistics(x), 0.0)
     assert error(y, wanted) <= 1e-6
+    leaf, u = Tensor(x, requires_grad=True), rng.standard_normal(x.shape)
+    fused, formula = (grad(train(leaf, eps=0.0), leaf, u, create_graph=c)[0].data for c in (False, True))
+    assert error(formula, fused) <= 1e-6
 
 
 def test_running_statistics_are_constants(rng: np.random.Generator) -> None:

@@ -40,7 +40,8 @@ class Binary(Elementwise):
         # Only a float64 result can come from a silent promotion: an integer array or a NumPy scalar beside float32.
         return y if y.dtype is FLOAT32 else self.promoted(y, x1, x2)
 
-    grad_x1 = grad_x2 = zero_derivative
+    grad_x1: Callable[..., Any] = zero_derivative
+    grad_x2: Callable[..., Any] = zero_derivative
 
     def promoted(self, y: ndarray, x1: Any, x2: Any) -> ndarray:
         """Apply PyTorch's promotion: numbers and 0-d arrays are weak, integers meet floats as float32."""
@@ -128,7 +129,7 @@ class Pow(Binary):
         if not isinstance(x2, (ndarray, Variable)):
             return gy * 0.0 if x2 == 0 else gy if x2 == 1 else gy * (x2 * x1 ** (x2 - 1))
         # where x2 = 0 the factor x2 makes 0 of any power of x1 but an infinite one
-        return gy * (x2 * x1 ** where(x2 == 0, 1.0, x2 - 1))
+        return gy * (x2 * x1 ** where(x2 == 0, 1.0, sub(x2, 1)))
 
     def grad_x2(self, gy: Any, x1: Any, y: Any) -> Any:
         return gy * (y * log(where(x1 == 0, 1.0, x1)))  # 0 at x1 = 0
@@ -186,7 +187,7 @@ class Compare(Binary):
     differentiable = False
 
     def __init__(self, ufunc: Callable[..., ndarray]) -> None:
-        self.ufunc = ufunc  # type: ignore[misc]
+        self.ufunc = ufunc  # type: ignore[misc, method-assign]
 
 
 def add(input: Any, other: Any) -> Any:
@@ -292,7 +293,7 @@ class Unary(Elementwise):
     def forward(self, x: ndarray) -> ndarray:
         return self.ufunc(x)
 
-    grad_x = zero_derivative
+    grad_x: Callable[..., Any] = zero_derivative
 
 
 class FloatUnary(Unary):

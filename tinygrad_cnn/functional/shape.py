@@ -255,7 +255,7 @@ class Index(Function):
 
     def __init__(self, key: Any) -> None:
         self.key = key
-        self.view = is_basic(key)
+        self.view = is_basic(key)  # type: ignore[misc]
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
