@@ -1,0 +1,44 @@
+"""One test file for each source file, at the mirrored place, and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MIRRORED = {ROOT / "tinygrad_cnn": ROOT / "tests", ROOT / "examples": ROOT / "tests" / "examples"}
+WITHOUT_SOURCE = {"house", "docs"}  # tests of the house itself, and of pages
+
+# Their tests are still to be written.
+NOT_YET = {ROOT / "tests" / "functional" / "test_conv.py", ROOT / "tests" / "kernels" / "test_geometry.py"}
+NOT_YET |= {ROOT / "tests" / "bench" / f"test_{path.stem}.py" for path in ROOT.glob("tinygrad_cnn/bench/*.py")}
+
+
+def expected_tests() -> set[Path]:
+    """Return where the tests of each source file belong: a/b.py -> tests/a/test_b.py."""
+    return {
+        tests / path.relative_to(sources).parent / f"test_{path.stem.strip('_')}.py"
+        for sources, tests in MIRRORED.items()
+        for path in sources.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+
+
+def actual_tests() -> set[Path]:
+    tests = ROOT / "tests"
+    return {path for path in tests.rglob("test_*.py") if path.relative_to(tests).parts[0] not in WITHOUT_SOURCE}
+
+
+def names(paths: set[Path]) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in paths)
+
+
+def test_every_source_file_has_its_tests() -> None:
+    assert names(expected_tests() - actual_tests() - NOT_YET) == []
+
+
+def test_every_test_file_has_its_source() -> None:
+    assert names(actual_tests() - expected_tests()) == []
+
+
+def test_a_test_file_tests_something() -> None:
+    assert [name for name in names(actual_tests()) if "def test_" not in (ROOT / name).read_text()] == []
