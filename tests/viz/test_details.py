@@ -73,6 +73,7 @@ def test_kept_names_are_what_the_rules_that_will_run_read():
     x, w = image(2, 3), image(4, 3)
     assert kept_names(F.linear(x, w).grad_fn) == ["x", "w"]
     assert kept_names(F.linear(x.detach(), w).grad_fn) == ["x"]
+    assert kept_names(F.cross_entropy(x, Tensor(np.array([0, 2]))).grad_fn) == ["x", "target"]  # there is no weight
     assert kept_names(x.exp().grad_fn) == ["y"]
     assert kept_names((x + x).grad_fn) == []
 

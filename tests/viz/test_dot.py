@@ -155,6 +155,13 @@ def test_a_parameter_of_two_steps_stands_above_both():
     assert "rank=same" not in text
 
 
+def test_a_parameter_outside_of_the_frame_of_its_step_stays_outside():
+    steps = [operation(), operation()]
+    steps[0].scope, steps[1].scope = scopes(["a", "a"])
+    text = dot_text(Diagram([Vertex("input", "x"), Vertex("parameter", "w"), *steps], [Arrow(0, 2), Arrow(1, 2)]))
+    assert "rank=same" not in text
+
+
 def test_gradients_against_the_flow_do_not_turn_the_drawing_over():
     text = dot_text(Diagram([operation(), operation()], [Arrow(0, 1), Arrow(1, 0, "gradient", "grad_x")]))
     assert re.search(r"n0 -> n1 \[.*dir=back.*grad_x", text)

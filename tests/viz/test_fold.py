@@ -111,13 +111,36 @@ def test_neighbours_that_are_not_alike_are_joined_at_last():
     assert sum(vertex.operations for vertex in folded.vertices) == 100
 
 
-def test_tensors_used_everywhere_are_joined_when_there_are_too_many():
+def test_a_joined_box_stands_in_no_module_of_its_parts():
+    folded = fold(chain(["a", "b"] * 10), 6)
+    assert {vertex.scope for vertex in folded.vertices} == {None}
+
+
+def test_many_tensors_of_one_operation_are_drawn_inside_of_it():
     vertices = [Vertex("parameter", f"w{i}", parameters=2) for i in range(40)]
-    vertices += [Vertex("operation", "Mul", operations=1), Vertex("output", "output")]
-    arrows = [*(Arrow(i, 40) for i in range(40)), *(Arrow(i, 41) for i in range(40))]
-    folded = fold(Diagram(vertices, arrows), 5)
-    assert len(folded.vertices) <= 5
-    assert folded.vertices[0].parameters == 80 or folded.vertices[0].kind == "group"
+    vertices += [Vertex("operation", "Cat", ("axis 0",), "(80,)", operations=1), Vertex("output", "output")]
+    folded = fold(Diagram(vertices, [*(Arrow(i, 40) for i in range(40)), Arrow(40, 41)]), 5)
+    assert titles(folded) == ["Cat", "output"]
+    assert folded.vertices[0].notes == ("axis 0", "80 parameters")
+    assert "tensors drawn inside their operations" in folded.caption
+
+
+def tangle(n):
+    vertices = [Vertex("operation", f"Op{i}", operations=1) for i in range(n)]
+    return Diagram(vertices, [Arrow(i, j, label="x") for j in range(n) for i in range(j)])
+
+
+def test_a_tangle_of_arrows_is_folded_although_its_boxes_would_fit():
+    folded = fold(tangle(40), 50)
+    assert len(folded.arrows) <= 150
+
+
+def test_arrows_that_lie_close_have_no_labels():
+    few = fold(chain(["a", "a", "b", "b"]), 7)
+    assert len(few.arrows) == 1
+    folded = fold(tangle(40), 50)
+    assert len(folded.arrows) > 2 * len(folded.vertices)
+    assert {arrow.label for arrow in folded.arrows} == {""}
 
 
 def test_the_caption_says_what_was_folded_and_keeps_what_was_there():

@@ -135,6 +135,29 @@ def test_lenet_names_modules_parameters_and_shapes():
     assert "MaxPool2d</B>" in text
 
 
+def test_what_is_no_part_of_the_model_stands_outside_of_its_frames():
+    model, loss = lenet_loss()
+    outside = draw_graph(loss, model).dot.split("subgraph")[0]
+    assert outside.count('tooltip="input') == 1
+    assert draw_graph(loss, model).dot.index("(2,) int64") > draw_graph(loss, model).dot.rindex("subgraph")
+
+
+def test_a_shared_parameter_stands_around_all_that_use_it():
+    class Twice(nn.Module):
+        def __init__(self):
+            self.first = nn.Linear(3, 3)
+            self.second = nn.Linear(3, 3)
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    model = Twice()
+    text = draw_graph(model(Tensor(np.ones((2, 3), np.float32))), model).dot
+    assert text.index('tooltip="first.weight') < text.index("subgraph")
+    assert text.index('tooltip="first.bias') > text.index("subgraph")
+
+
 def test_parts_that_are_frozen_or_buffers_have_names_but_no_gradient():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval()
     x = leaf(2, 3)

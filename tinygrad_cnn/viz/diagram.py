@@ -92,7 +92,7 @@ def common(a: Scope | None, b: Scope | None) -> Scope | None:
         if a is None or b is None:
             return None
         if a.depth >= b.depth:
-            a, b = (a.parent, b) if a.depth > b.depth else (a.parent, b.parent)
+            a = a.parent
         else:
             b = b.parent
     return a

@@ -1,4 +1,4 @@
-"""Make a large diagram small enough to look at: fold modules, then roll up repeats, then join what is left.
+"""Make a large diagram small enough to look at: fold modules, roll up repeats, and as a last resort join neighbours.
 
 Only steps that were computed one after another are put into one box. They are an interval of a topological order, so
 what remains has no cycle, whatever the graph.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex, common
+from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex
 
 _LONGEST_PERIOD = 16  # steps of a repeated pattern
 _FEWEST_TIMES = 3
@@ -50,6 +50,7 @@ class _Folding:
         self.diagram, self.limit = diagram, limit
         self.steps = [i for i, vertex in enumerate(diagram.vertices) if not vertex.is_tensor]
         self.said: list[str] = []
+        self.inside = False  # whether tensors are drawn inside of the operation that alone uses them
         place = {i: step for step, i in enumerate(self.steps)}
         self.users: dict[int, list[int]] = {i: [] for i, v in enumerate(diagram.vertices) if v.is_tensor}
         for arrow in diagram.arrows:
@@ -63,9 +64,12 @@ class _Folding:
         while period <= _LONGEST_PERIOD and not self.fits(groups):
             groups = self.rolled_up(groups, period)
             period += 1
+        if not self.fits(groups):
+            self.inside = True
+            self.said.append("tensors drawn inside their operations")
         size = 2
         joined = groups
-        while len(joined) > 1 and not self.fits(joined):
+        while not self.fits(joined):
             joined = self.joined(groups, size)
             size *= 2
         return self.drawn(joined)
@@ -76,7 +80,8 @@ class _Folding:
         if len(groups) + len(loose) > self.limit:
             return False
         new = {i: owner[step] for step, i in enumerate(self.steps)} | {i: -1 - i for i in loose}
-        arrows = {(new.get(a.tail), new.get(a.head), a.kind) for a in self.diagram.arrows}
+        ends = ((new.get(a.tail), new.get(a.head), a.kind) for a in self.diagram.arrows)
+        arrows = {end for end in ends if None not in end and end[0] != end[1]}  # the others are inside of a box
         return len(arrows) <= _ARROWS_PER_VERTEX * self.limit
 
     def owners(self, groups: Sequence[_Group]) -> list[int]:
@@ -87,7 +92,7 @@ class _Folding:
         homes = {owner[step] for step in users}
         if len(homes) == 1:
             (g,) = homes
-            if groups[g].stop - groups[g].start > 1:
+            if self.inside or groups[g].stop - groups[g].start > 1:
                 return g
         return None
 
@@ -185,33 +190,27 @@ class _Folding:
             g = self.home(users, groups, owner)
             (loose if g is None else absorbed[g]).append(tensor)
         new: dict[int, int] = {}
-        crowded = len(groups) + len(loose) > self.limit
-        if crowded:
-            self.said.append("tensors joined")
-            sizes = sum(old[tensor].parameters for tensor in loose)
-            vertices.append(Vertex("parameter", f"{len(loose):,} tensors", (_parameters(sizes),), parameters=sizes))
         for tensor in loose:
-            new[tensor] = 0 if crowded else len(vertices)
-            if not crowded:
-                vertices.append(old[tensor])
+            new[tensor] = len(vertices)
+            vertices.append(old[tensor])
         for group, tensors in zip(groups, absorbed, strict=True):
             members = self.steps[group.start : group.stop]
             new.update(dict.fromkeys([*members, *tensors], len(vertices)))
-            vertices.append(old[members[0]] if len(members) == 1 else _box(group, old, members, tensors))
+            vertices.append(_box(group, old, members, tensors))
         return new
 
 
 def _join(groups: Sequence[_Group], title: str, notes: tuple[str, ...], pattern: Hashable) -> _Group:
-    first, last = groups[0], groups[-1]
-    return _Group(first.start, last.stop, title, notes, pattern, common(first.scope, last.scope))
+    """Return one group of neighbours. All modules are folded by then, so neighbours are in no common one."""
+    return _Group(groups[0].start, groups[-1].stop, title, notes, pattern, None)
 
 
 def _box(group: _Group, old: Sequence[Vertex], members: Sequence[int], tensors: Sequence[int]) -> Vertex:
-    operations = sum(old[i].operations for i in members)
     parameters = sum(old[i].parameters for i in tensors)
-    notes = (*group.notes, f"{operations:,} operations", *([_parameters(parameters)] if parameters else []))
-    return Vertex("group", group.title, notes, old[members[-1]].shape, group.scope, operations, parameters)
-
-
-def _parameters(count: int) -> str:
-    return f"{count:,} parameters"
+    weights = (f"{parameters:,} parameters",) if parameters else ()
+    last = old[members[-1]]
+    if len(members) == 1:
+        return replace(last, notes=(*last.notes, *weights), parameters=parameters)
+    operations = sum(old[i].operations for i in members)
+    notes = (*group.notes, f"{operations:,} operations", *weights)
+    return Vertex("group", group.title, notes, last.shape, group.scope, operations, parameters)
