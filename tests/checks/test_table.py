@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import isfunction
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tinygrad_cnn import Tensor, grad, reference
 from tinygrad_cnn import functional as F
-from tinygrad_cnn import reference
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.checks.case import Case, normal, positive
+from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.checks.table import CASES, check, choose, table
 
 # Without a derivative, or not an operation. A new name in functional belongs here, or into the cases.
@@ -28,6 +30,53 @@ def test_every_kernel_of_an_operation_has_a_reference() -> None:
     with_loops = set(reference.__all__) & set(F.__all__)
     assert {"conv2d", "max_pool2d", "cross_entropy", "linear"} <= with_loops
     assert with_loops - {case.op for case in CASES if case.reference} == set()
+
+
+# NumPy adds in the order of memory, so the last digit of these depends on the layout.
+ADDED_BY_NUMPY = {"sub", "sum", "var", "expand", "linear", "conv2d", "batch_norm"}
+
+
+def results(
+    case: Case, dtype: Any, lay_out: Callable[[np.ndarray], np.ndarray], scale: float = 1.0
+) -> list[np.ndarray]:
+    """Return values and gradients of a case, with inputs and incoming gradients laid out in some way."""
+    inputs = [
+        Tensor(lay_out(x.astype(dtype)), requires_grad=True) if x.dtype.kind == "f" else Tensor(lay_out(x))
+        for x in case.inputs()
+    ]
+    result = case.fn(*inputs)
+    outputs = list(result) if isinstance(result, tuple) else [result]
+    rng = np.random.default_rng(1)
+    recorded = [y for y in outputs if y.requires_grad]
+    incoming = [lay_out(np.asarray(scale * rng.standard_normal(y.shape), dtype)) for y in recorded]
+    gradients = grad(recorded, [x for x in inputs if x.requires_grad], incoming)
+    return [g.data for g in gradients if g is not None] + [y.data for y in outputs]
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def reversed_strides(array: np.ndarray) -> np.ndarray:
+    """The same numbers in Fortran's order, every second one of a larger array, and read-only."""
+    wide = np.full((*array.shape, 2), 9, array.dtype, order="F")
+    wide[..., 1] = array
+    return read_only(wide[..., 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("op", sorted({case.op for case in CASES}))
+def test_layout_changes_no_bit_nothing_writes_to_its_arguments_and_zero_in_gives_zero_out(op: str, dtype: Any) -> None:
+    for case in choose(op):
+        plain, strided = results(case, dtype, read_only), results(case, dtype, reversed_strides)
+        for a, b in zip(plain, strided, strict=True):
+            assert type(a) is np.ndarray
+            assert np.array_equal(a, b) or (op in ADDED_BY_NUMPY and error(a, b) < 2 * np.finfo(dtype).eps)
+        count = sum(x.dtype.kind == "f" for x in case.inputs())
+        for g in results(case, dtype, read_only, scale=0.0)[:count]:
+            assert not g.any()
+            assert g.dtype == dtype
 
 
 class Cube(Function):
