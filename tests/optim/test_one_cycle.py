@@ -62,6 +62,13 @@ def test_closed_formula() -> None:
         assert momentum == pytest.approx(0.95 - 0.1 * rise)
 
 
+def test_only_the_first_of_betas_cycles() -> None:
+    optimizer = optim.Adam([Parameter([1.0])], betas=(0.9, 0.98))
+    history = cycle(optimizer, OneCycleLR(optimizer, 1.0, 11, pct_start=5 / 11), 10)
+    assert history[4][2:] == [pytest.approx(0.85), 0.98]
+    assert history[10][2:] == [pytest.approx(0.95), 0.98]
+
+
 @pytest.mark.parametrize("pct_start", [0.0, 0.05, 1.0])
 def test_ends_of_pct_start(pct_start: float) -> None:
     optimizer = optim.SGD([Parameter([1.0])], momentum=0.9)

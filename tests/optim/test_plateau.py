@@ -52,6 +52,13 @@ def test_patience_and_cooldown() -> None:
     assert found == [0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05]
 
 
+def test_the_lowest_rate_and_the_smallest_reduction() -> None:
+    optimizer, scheduler = build(patience=0, factor=0.5, min_lr=0.06)
+    assert [first for first, _ in rates(optimizer, scheduler, [1.0] * 4)] == [0.2, 0.1, 0.06, 0.06]
+    optimizer, scheduler = build(patience=0, factor=0.5, eps=0.06)
+    assert [first for first, _ in rates(optimizer, scheduler, [1.0] * 4)] == [0.2, 0.1, 0.1, 0.1]
+
+
 def test_nan_is_no_improvement() -> None:
     optimizer, scheduler = build(patience=0, factor=0.5)
     assert [first for first, _ in rates(optimizer, scheduler, [math.nan, 1.0, math.nan, 0.5])] == [0.1, 0.1, 0.05, 0.05]

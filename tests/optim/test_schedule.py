@@ -62,6 +62,10 @@ FORMULAS: list[tuple[Callable[..., Any], Callable[[int], float]]] = [
     (lambda o: StepLR(o, 3, 0.5), lambda t: 0.5 ** (t // 3)),
     (lambda o: MultiStepLR(o, [9, 4, 4]), lambda t: 1 if t < 4 else 0.01 if t < 9 else 0.001),
     (lambda o: LinearLR(o, 0.2, 0.8, 10), lambda t: 0.2 + 0.06 * min(t, 10)),
+    (
+        lambda o: SequentialLR(o, [LinearLR(o, 0.1, 1.0, 4), StepLR(o, 2, 0.5)], [3]),
+        lambda t: 0.1 + 0.225 * t if t < 3 else 0.5 ** ((t - 3) // 2),
+    ),
     (lambda o: CosineAnnealingLR(o, 10), lambda t: (1 + math.cos(math.pi * t / 10)) / 2),
 ]
 
@@ -121,8 +125,9 @@ def test_load_errors() -> None:
     assert scheduler.state_dict() == before
     composed = warm_up(optimizer())
     before = composed.state_dict()
+    other = {**before["schedulers"][0], "last_epoch": 9}
     with pytest.raises(ValueError, match=r"StepLR\.load_state_dict: needs"):
-        composed.load_state_dict({**before, "last_epoch": 3, "schedulers": [*before["schedulers"][:2], {}]})
+        composed.load_state_dict({**before, "last_epoch": 3, "schedulers": [other, before["schedulers"][1], {}]})
     with pytest.raises(ValueError, match="schedulers has length 1 in the state, 3 here"):
         composed.load_state_dict({**before, "schedulers": before["schedulers"][:1]})
     assert composed.state_dict() == before
