@@ -27,6 +27,7 @@ from typing import Any, overload
 import llvmlite
 import numba
 import numpy as np
+import numpy.ma  # numba does so at its first launch, where a fork may catch the import half way
 from numba import types
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult

@@ -7,6 +7,7 @@ Everything here is plain Python on ints; this file is open to every floor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -102,11 +103,10 @@ class Window(NamedTuple):
 
 def check_elements(op: str, shape: Iterable[int]) -> None:
     """Raise ValueError where an array of this shape would be absurdly large."""
-    elements = 1
-    for extent in shape:
-        elements *= extent
+    shape = tuple(shape)
+    elements = math.prod(shape)
     if elements > MOST_ELEMENTS:
         raise ValueError(
-            f"{place(op)}: this would need an array of shape {tuple(shape)} with {elements:,} elements, above the "
+            f"{place(op)}: this would need an array of shape {shape} with {elements:,} elements, above the "
             f"limit of {MOST_ELEMENTS:,}; check padding, kernel size and image size"
         )
