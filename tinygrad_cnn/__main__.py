@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn import no_grad
+from tinygrad_cnn import get_num_threads, no_grad
+from tinygrad_cnn.bench import report, rows
 from tinygrad_cnn.checks import table
 from tinygrad_cnn.data import ArrayDataset
 from tinygrad_cnn.data.picture import read_digit
@@ -60,6 +61,18 @@ def check(arguments: argparse.Namespace) -> int:
     return 0 if table.table(table.choose(arguments.op)) else 1
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """Time rows of work beside PyTorch: both sides take turns in processes of their own."""
+    threads = get_num_threads() if arguments.threads is None else arguments.threads
+    report.check_paths(arguments.json, arguments.markdown)
+    conditions, results = report.bench(rows.choose(arguments.row), arguments.turns, arguments.seconds, threads)
+    if arguments.json:
+        report.write_json(arguments.json, conditions, results)
+    if arguments.markdown:
+        report.write_markdown(arguments.markdown, conditions, results)
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``run``, which takes the arguments and returns the status."""
     top = argparse.ArgumentParser(prog="python -m tinygrad_cnn", description="Tools of tinygrad_cnn.")
@@ -79,6 +92,15 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("check", help="compare kernels, references and numerical gradients")
     command.add_argument("op", nargs="?", help="the name of one operation, such as conv2d; all of them by default")
     command.set_defaults(run=check)
+
+    command = commands.add_parser("bench", help="time training steps and more, beside PyTorch where it is installed")
+    command.add_argument("row", nargs="*", help=f"which rows; all by default: {', '.join(r.name for r in rows.ROWS)}")
+    command.add_argument("--seconds", type=float, default=2.0, help="the length of a block")
+    command.add_argument("--turns", type=int, default=5, help="blocks (or fresh processes) of each side in a row")
+    command.add_argument("--threads", type=int, help="threads of each side; the usable cores by default")
+    command.add_argument("--json", help="a file for all figures")
+    command.add_argument("--markdown", help="a page that gets the table")
+    command.set_defaults(run=bench)
     return top
 
 
