@@ -179,6 +179,19 @@ def test_views_of_an_input_are_compared_by_value() -> None:
     assert gradcheck(lambda x: F.reshape(x, 2, 1), leaf(1.0, 2.0))
 
 
+def test_a_function_may_use_one_memory_for_all_of_its_results() -> None:
+    memory = np.empty(2)
+
+    class Reusing(Function):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return np.multiply(x, 3.0, out=memory)
+
+        def grad_x(self, gy: Any) -> Any:
+            return gy * 3.0
+
+    assert gradcheck(lambda x: Reusing()(x), leaf(1.0, 2.0))
+
+
 def test_constants_pass_through_and_detached_outputs_are_not_looked_at() -> None:
     x, c = leaf(1.0, 2.0), Tensor([3.0, 4.0], dtype="float64")
     assert gradcheck(lambda x, c, n: (x * c * n, x.detach(), F.argmax(x)), [x, c, 2])

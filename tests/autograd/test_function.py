@@ -105,6 +105,16 @@ def test_exactly_what_the_rules_name_is_kept() -> None:
     assert saved[1] is not None
 
 
+def test_declared_by_products_are_freed_with_the_graph() -> None:
+    y = F.max(leaf(1.0, 3.0, 2.0), 0)[0]
+    node = y.grad_fn
+    assert node.index.tolist() == [1]
+    y.backward(retain_graph=True)
+    assert hasattr(node, "index")
+    y.backward()
+    assert not hasattr(node, "index")
+
+
 def test_no_rule_runs_for_an_input_that_needs_no_gradient() -> None:
     ran: list[str] = []
 

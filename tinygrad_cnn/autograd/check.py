@@ -77,7 +77,7 @@ class Probe:
         return [arguments[j] for j in self.wanted], outputs
 
     def copies(self, outputs: Sequence[Any]) -> list[ndarray]:
-        """Return copies of the arrays of the outputs; without them a view of an input would show the next step."""
+        """Return copies of the arrays of the outputs: fn may use the memory of one result for the next."""
         return [outputs[k]._data.copy() for k in self.outputs]
 
     def change(self, i: int, site: Site, step: float) -> float:
