@@ -164,7 +164,16 @@ def test_a_parameter_outside_of_the_frame_of_its_step_stays_outside():
 
 def test_gradients_against_the_flow_do_not_turn_the_drawing_over():
     text = dot_text(Diagram([operation(), operation()], [Arrow(0, 1), Arrow(1, 0, "gradient", "grad_x")]))
-    assert re.search(r"n0 -> n1 \[.*dir=back.*grad_x", text)
+    assert re.search(r"n0 -> n1 \[.*dir=back, weight=0.*grad_x", text)
+
+
+def test_gradients_of_parameters_beside_a_step_keep_them_at_its_sides():
+    vertices = [operation("Sum"), operation("Linear"), Vertex("parameter", "b.grad"), Vertex("parameter", "w.grad")]
+    text = dot_text(Diagram(vertices, [Arrow(0, 1), Arrow(1, 2, "gradient"), Arrow(1, 3, "gradient")]))
+    assert "{ rank=same; n1; n3; n2 }" in text
+    assert re.search(r"n3 -> n1 \[.*dir=back\]", text)
+    assert re.search(r"n1 -> n2 \[(?!.*dir)", text)
+    assert "weight=0" not in text
 
 
 @pytest.mark.parametrize(("format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG")])

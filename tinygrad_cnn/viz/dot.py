@@ -144,7 +144,7 @@ def dot_text(diagram: Diagram) -> str:
     order: dict[int, float] = {}  # dot puts the first end of an arrow above the second one, or left of it
     for step, (left, *right) in beside.items():
         order |= {left: step - 0.5} | {i: step + 0.5 for i in right}
-    lines += [f"  {_arrow_line(arrow, order)}\n" for arrow in diagram.arrows]
+    lines += [f"  {_arrow_line(arrow, diagram.vertices, order)}\n" for arrow in diagram.arrows]
     return "".join([*lines, "}\n"])
 
 
@@ -184,13 +184,17 @@ def _vertex_line(i: int, vertex: Vertex, clusters: _Clusters) -> str:
     return f'n{i} [{_BOXES[vertex.kind]}, tooltip="{_tooltip(tooltip)}", label={label}]'
 
 
-def _arrow_line(arrow: Arrow, order: Mapping[int, float]) -> str:
-    label = f", label=<  {_markup(arrow.label)}>" if arrow.label else ""
+def _arrow_line(arrow: Arrow, vertices: list[Vertex], order: Mapping[int, float]) -> str:
+    attributes = [_ARROWS[arrow.kind]]
     first, second = arrow.tail, arrow.head
-    back = order.get(first, first) > order.get(second, second)
-    if back:
+    if order.get(first, first) > order.get(second, second):
         first, second = second, first
-    return f"n{first} -> n{second} [{_ARROWS[arrow.kind]}{', dir=back, weight=0' if back else ''}{label}]"
+        attributes.append("dir=back")
+        if not (vertices[first].is_tensor or vertices[second].is_tensor):
+            attributes.append("weight=0")  # the value's arrow goes straight, the gradient's bends around it
+    if arrow.label:
+        attributes.append(f"label=<  {_markup(arrow.label)}>")
+    return f"n{first} -> n{second} [{', '.join(attributes)}]"
 
 
 _rendering = Lock()  # which program the graphviz package calls is a global of that package
