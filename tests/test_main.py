@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,22 @@ def test_it_runs_as_a_module_and_explains_itself() -> None:
     process = subprocess.run([sys.executable, "-m", "tinygrad_cnn"], capture_output=True, text=True)
     assert process.returncode == 2
     assert "usage: python -m tinygrad_cnn" in process.stderr
+
+
+def test_bench_prints_rows_and_writes_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page, figures = tmp_path / "page.md", tmp_path / "figures.json"
+    quick = ["--seconds", "0.01", "--turns", "1", "--threads", "1"]
+    assert main(["bench", "add", *quick, "--markdown", str(page), "--json", str(figures)]) == 0
+    printed = capsys.readouterr().out
+    assert "threads: 1." in printed
+    assert printed.splitlines()[-1].startswith("add ")
+    assert "| add |" in page.read_text()
+    assert '"row": "add"' in figures.read_text()
+
+
+def test_bench_says_what_is_wrong_before_it_measures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for words in (["lenet-12"], ["add", "--threads", "0"], ["add", "--json", str(tmp_path / "absent" / "x.json")]):
+        assert main(["bench", *words]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("bench: ")
