@@ -234,10 +234,11 @@ def test_where() -> None:
     c = np.array([True, False, True])
     a, b = (Tensor(np.array(v), requires_grad=True) for v in ([1.0, 2.0, 3.0], 9.0))
     y = F.where(Tensor(c), a, b)
-    ga, gb = grad(y, [a, b], np.array([np.inf, 5.0, 7.0]))
     assert y.tolist() == [1, 9, 3]
-    assert ga.tolist() == [np.inf, 0, 7]  # selected: inf * 0 would be NaN
-    assert gb.item() == 5
+    for u in ([np.inf, 5.0, 7.0], [2.0, np.inf, 7.0]):
+        ga, gb = grad(y, [a, b], np.array(u), retain_graph=True)
+        assert ga.tolist() == [u[0], 0, u[2]]  # selected: inf * 0 would be NaN
+        assert gb.item() == u[1]
     x = Tensor(np.array([-1.0, 4.0]), requires_grad=True)
     safe = F.where(x > 0, F.sqrt(F.where(x > 0, x, 1.0)), 0.0)
     safe.sum().backward()

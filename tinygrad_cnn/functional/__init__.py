@@ -34,8 +34,9 @@ from tinygrad_cnn.functional.elementwise import (
     sub,
     where,
 )
+from tinygrad_cnn.functional.label import one_hot
 from tinygrad_cnn.functional.linalg import linear, matmul, rmatmul
-from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss, one_hot
+from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss
 from tinygrad_cnn.functional.norm import batch_norm
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_cnn.functional.reduce import amax, amin, argmax, argmin, max, mean, min, prod, std, sum, var

@@ -1,4 +1,4 @@
-"""Losses. Classes lie along axis 1; labels are checked before any kernel runs, because kernels do not check."""
+"""Losses. Classes lie along axis 1; everything is checked before a kernel runs, because kernels do not check."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function, Variable, no_derivative
 from tinygrad_cnn.functional.activation import log_softmax, softmax
 from tinygrad_cnn.functional.elementwise import astype, mul, neg, sub, where
+from tinygrad_cnn.functional.label import checked_labels, one_hot
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import mean, sum
 from tinygrad_cnn.functional.shape import expand, permute, reshape, shape_of
@@ -111,20 +112,6 @@ class CrossEntropy(LabelLoss):
     grad_target = grad_weight = no_derivative
 
 
-class OneHot(Function):
-    """1 at the label and 0 elsewhere, along a new last axis."""
-
-    differentiable = False
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-
-    def forward(self, target: ndarray) -> ndarray:
-        y = np.zeros((*target.shape, self.classes), np.int64)
-        np.put_along_axis(y, target[..., None], 1, -1)
-        return y
-
-
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """Return the negative log-likelihood of labels under log-probabilities, as `log_softmax` gives them.
 
@@ -149,7 +136,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     """
     op = "nll_loss"
     x, labels = _scores_and_target(op, input, target, weight, reduction)
-    labels = _checked_labels(op, labels, x.shape[1], ignore_index)
+    labels = checked_labels(op, labels, x.shape[1], ignore_index)
     y = NLLLoss(int(ignore_index), reduction).apply(x, labels, weight)
     return _without_batch(y, input, reduction)
 
@@ -195,7 +182,7 @@ def cross_entropy(
             raise ValueError(f"{place(op)}: ignore_index {ignore_index} is a label, but the target is probabilities")
         y = _cross_entropy_of_probabilities(x, target, weight, reduction, label_smoothing)
     else:
-        labels = _checked_labels(op, target, x.shape[1], ignore_index)
+        labels = checked_labels(op, target, x.shape[1], ignore_index)
         y = CrossEntropy(int(ignore_index), reduction, float(label_smoothing)).apply(x, labels, weight)
     return _without_batch(y, input, reduction)
 
@@ -229,28 +216,6 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
         )
     difference = sub(input, target)
     return _reduced(mul(difference, difference), reduction)
-
-
-def one_hot(target: Any, num_classes: int = -1) -> Any:
-    """Return int64 zeros with a 1 at each label, along a new last axis.
-
-    Args:
-        target: integer labels of any shape.
-        num_classes: the size of the new axis; -1 means the largest label + 1.
-
-    >>> import numpy as np
-    >>> one_hot(np.array([2, 0]), 3)
-    array([[0, 0, 1],
-           [1, 0, 0]])
-    """
-    array = target._data if isinstance(target, Variable) else np.asarray(target)
-    if num_classes == -1:
-        if not array.size:
-            raise ValueError(f"{place('one_hot')}: without labels the number of classes is unknown; give num_classes")
-        num_classes = max(int(array.max()) + 1, 1)
-    if num_classes < 1:
-        raise ValueError(f"{place('one_hot')}: num_classes must be at least 1, or -1, got {num_classes}")
-    return OneHot(int(num_classes)).apply(_checked_labels("one_hot", target, num_classes))
 
 
 # --- arguments ---------------------------------------------------------------------------------------------------
@@ -299,22 +264,3 @@ def _scores_and_target(
     if not batch:
         return input, target
     return reshape(input, batch + x_shape), reshape(target, batch + shape)
-
-
-def _checked_labels(op: str, target: Any, classes: int, ignore_index: int | None = None) -> Any:
-    """Return labels as int64, or raise an error that names the first one that is not a class."""
-    labels = target._data if isinstance(target, Variable) else np.asarray(target)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"{place(op)}: labels must be integers, got {labels.dtype}; convert with .astype(np.int64)")
-    labels = labels.astype(np.int64, copy=False)
-    wrong = (labels < 0) | (labels >= classes)
-    if wrong.any() and ignore_index is not None:
-        wrong &= labels != ignore_index
-    if wrong.any():
-        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(wrong)))
-        ignored = "" if ignore_index is None else f" (or {ignore_index}, the ignore_index)"
-        raise IndexError(
-            f"{place(op)}: label {np.atleast_1d(labels)[at]} at position {at} is out of range: with {classes} classes "
-            f"labels go from 0 to {classes - 1}{ignored}"
-        )
-    return target.wrap(labels) if isinstance(target, Variable) else labels
