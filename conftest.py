@@ -16,7 +16,8 @@ _folders: list[tuple[str, tempfile.TemporaryDirectory[str]]] = []
 
 
 def enter_folder(namespace: dict[str, Any]) -> None:
-    """Give a page a folder of its own to write to; its blocks share one namespace."""
+    """Give a page a folder of its own to write to; its blocks share one namespace, as if typed into Python."""
+    namespace["__name__"] = "__main__"
     _folders.append((os.getcwd(), tempfile.TemporaryDirectory()))
     os.chdir(_folders[-1][1].name)
 
