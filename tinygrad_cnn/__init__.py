@@ -1,7 +1,22 @@
-"""tinygrad_cnn: automatic differentiation for convolutional networks."""
+"""tinygrad_cnn: automatic differentiation for convolutional networks, readable and exact.
 
-from tinygrad_cnn import functional
-from tinygrad_cnn.autograd import Function, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+>>> from tinygrad_cnn import Tensor, nn, optim, functional as F
+"""
+
+from tinygrad_cnn import functional, nn, optim
+from tinygrad_cnn.autograd import (
+    Function,
+    GradcheckError,
+    enable_grad,
+    grad,
+    gradcheck,
+    gradgradcheck,
+    is_grad_enabled,
+    no_derivative,
+    no_grad,
+    set_grad_enabled,
+    zero_derivative,
+)
 from tinygrad_cnn.creation import (
     arange,
     eye,
@@ -18,4 +33,38 @@ from tinygrad_cnn.creation import (
     zeros_like,
 )
 from tinygrad_cnn.state import get_num_threads, manual_seed, set_num_threads
-from tinygrad_cnn.tensor import Tensor, grad
+from tinygrad_cnn.tensor import Tensor
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Tensor",
+    "arange",
+    "enable_grad",
+    "eye",
+    "full",
+    "full_like",
+    "functional",
+    "get_num_threads",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "is_grad_enabled",
+    "manual_seed",
+    "nn",
+    "no_derivative",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "optim",
+    "rand",
+    "rand_like",
+    "randn",
+    "randn_like",
+    "set_grad_enabled",
+    "set_num_threads",
+    "tensor",
+    "zero_derivative",
+    "zeros",
+    "zeros_like",
+]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import functional as F
+from tinygrad_cnn.autograd import Variable
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: F.add,
@@ -116,17 +117,17 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-class NumpyProtocol:
+class NumpyProtocol(Variable):
     """The methods that NumPy looks for on its operands."""
 
     __slots__ = ()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if self.edge is not None:  # type: ignore[attr-defined]
+        if self.edge is not None:
             raise RuntimeError(
                 "this tensor requires a gradient, which an ndarray would lose silently; use t.detach().numpy()"
             )
-        array = self._data  # type: ignore[attr-defined]
+        array = self._data
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
                 raise ValueError(f"cannot convert {array.dtype} to {np.dtype(dtype)} without a copy")
@@ -159,9 +160,9 @@ class NumpyProtocol:
         return FUNCTIONS[function](*args, **kwargs)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
-        if self.edge is not None:  # type: ignore[attr-defined]
+        if self.edge is not None:
             raise BufferError("this tensor requires a gradient; share t.detach() instead")
-        return self._data.__dlpack__(**kwargs)  # type: ignore[attr-defined]
+        return self._data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self._data.__dlpack_device__()  # type: ignore[attr-defined]
+        return self._data.__dlpack_device__()

@@ -5,16 +5,17 @@ The class body is a table: the spelling of things stands here, what they do in `
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.autograd import Function, Leaf, Variable, engine, is_grad_enabled, version
+from tinygrad_cnn.autograd import Function, Leaf, Variable, engine, version
+from tinygrad_cnn.autograd.gradients import seed
+from tinygrad_cnn.inplace import InPlace
 from tinygrad_cnn.numpy_protocol import NumpyProtocol
+from tinygrad_cnn.python_protocol import PythonProtocol
 
 
 def as_array(data: Any, dtype: Any = None) -> np.ndarray:
@@ -31,7 +32,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
     return array.astype(dtype, copy=False)
 
 
-class Tensor(NumpyProtocol, Variable):
+class Tensor(InPlace, NumpyProtocol, PythonProtocol):
     """An n-dimensional array that records the operations on it, so that gradients can flow back.
 
     Args:
@@ -202,7 +203,7 @@ class Tensor(NumpyProtocol, Variable):
                 "backward: this tensor does not require a gradient: none of its inputs did (requires_grad=True), or it "
                 "was computed under no_grad() or detached"
             )
-        engine.backward([self], [_seed("backward", self, gradient, create_graph)], retain_graph, create_graph)
+        engine.backward([self], [seed("backward", self, gradient, create_graph)], retain_graph, create_graph)
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory without a graph."""
@@ -251,57 +252,6 @@ class Tensor(NumpyProtocol, Variable):
         """Return this tensor as float64."""
         return F.astype(self, np.float64)
 
-    # --- writing memory --------------------------------------------------------------------------------------
-
-    def _before_write(self, what: str) -> None:
-        if self.edge is None or not is_grad_enabled():
-            return
-        if self.is_leaf:
-            raise RuntimeError(
-                f"{what}: a leaf that requires a gradient cannot be written while recording; use no_grad()"
-            )
-        if self.grad_fn is not None and self.grad_fn.view:
-            raise RuntimeError(
-                f"{what}: this tensor is a view ({self.grad_fn.name}) of a recorded one; write to the original, to a "
-                "clone(), or compute a new tensor with where() or cat()"
-            )
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._before_write("writing a tensor (t[i] = v, copy_, fill_, zero_)")
-        key = F.array_key(key)
-        wanted = isinstance(value, Variable) and value.edge is not None
-        try:
-            if is_grad_enabled() and (self.edge is not None or wanted):
-                self._before_recorded_write()
-                self.edge = F.SetItem(key).apply(self, value).edge
-            else:
-                self._data[key] = value._data if isinstance(value, Variable) else value
-        except (ValueError, IndexError) as error:
-            raise type(error)(f"writing to a tensor of shape {self.shape}: {error}") from None
-        version.note_write(self._data)
-
-    def _before_recorded_write(self) -> None:
-        if self.dtype.kind != "f":
-            raise TypeError(f"a value that requires a gradient cannot be written to a tensor of dtype {self.dtype}")
-        if self.edge is None and self._data.base is not None:
-            raise RuntimeError(
-                "a value that requires a gradient cannot be written to a view: the tensor it is a view of would not "
-                "know. Write to that tensor itself, to a clone(), or compute a new one with where() or cat()"
-            )
-
-    def copy_(self, source: Any) -> Tensor:
-        """Write the values of ``source`` (broadcast) into this tensor's memory and return it."""
-        self[...] = source
-        return self
-
-    def fill_(self, value: Any) -> Tensor:
-        """Write one value everywhere and return the tensor."""
-        return self.copy_(value)
-
-    def zero_(self) -> Tensor:
-        """Write zeros everywhere and return the tensor."""
-        return self.copy_(0)
-
     # --- operators -------------------------------------------------------------------------------------------
 
     __add__ = __radd__ = F.add
@@ -328,37 +278,6 @@ class Tensor(NumpyProtocol, Variable):
             F.ne(self, other) if isinstance(other, (Variable, np.ndarray, np.generic, int, float)) else NotImplemented
         )
 
-    def _updated(self, what: str, result: Tensor) -> Tensor:
-        # x += v gives the handle a new value; the old array, which the graph may have saved, stays as it is.
-        if isinstance(self.edge, Leaf) and is_grad_enabled():
-            raise RuntimeError(
-                f"x {what} v on a leaf that requires a gradient would lose the leaf. In an update step use no_grad(); "
-                "otherwise write x = x + v under a new name"
-            )
-        if result.shape != self.shape:
-            raise ValueError(f"x {what} v cannot change the shape {self.shape} to {result.shape}")
-        if result.dtype.kind != self.dtype.kind:
-            raise TypeError(
-                f"x {what} v cannot change the dtype {self.dtype} to {result.dtype}; write x = x.astype(...)"
-            )
-        result = result.astype(self.dtype)
-        self._data = result._data
-        if not isinstance(self.edge, Leaf):
-            self.edge = result.edge
-        return self
-
-    def __iadd__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._updated("+=", F.add(self, other))
-
-    def __isub__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._updated("-=", F.sub(self, other))
-
-    def __imul__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._updated("*=", F.mul(self, other))
-
-    def __itruediv__(self, other: Any) -> Tensor:  # type: ignore[misc]
-        return self._updated("/=", F.div(self, other))
-
     # --- functions as methods --------------------------------------------------------------------------------
 
     exp, log, sqrt, abs, sign, neg = F.exp, F.log, F.sqrt, F.abs, F.sign, F.neg
@@ -371,143 +290,5 @@ class Tensor(NumpyProtocol, Variable):
     transpose, swapaxes, permute, expand = F.transpose, F.transpose, F.permute, F.expand
     matmul = F.matmul
 
-    # --- Python's protocols ----------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("len() of a tensor without axes")
-        return len(self._data)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.ndim:
-            raise TypeError("cannot iterate over a tensor without axes")
-        return (self[i] for i in range(len(self._data)))
-
-    def __bool__(self) -> bool:
-        if self._data.size != 1:
-            raise ValueError(
-                f"the truth of a tensor of shape {self.shape} is ambiguous; use (t != 0).numpy().any() or .all()"
-            )
-        return bool(self._data.item())
-
-    def __float__(self) -> Any:
-        return _as_number(self, "float")
-
-    def __int__(self) -> int:
-        return int(_as_number(self, "int"))
-
-    def __index__(self) -> int:
-        if self._data.dtype.kind not in "iu" or self._data.size != 1:
-            raise TypeError(
-                f"only an integer tensor with one element is an index, not {self.dtype} of shape {self.shape}"
-            )
-        return int(self._data.item())
-
-    def __contains__(self, value: Any) -> bool:
-        return value in self._data
-
-    def __repr__(self) -> str:
-        text = np.array2string(self._data, separator=", ", prefix="Tensor(")
-        notes = [] if self.size else [f"shape={self.shape}"]
-        if self.dtype not in (np.float32, np.int64, np.bool_):
-            notes.append(f"dtype={self.dtype}")
-        if isinstance(self.edge, Function):
-            notes.append(f"grad_fn=<{self.edge.name}>")
-        elif self.edge is not None:
-            notes.append("requires_grad=True")
-        return f"{type(self).__name__}({', '.join([text, *notes])})"
-
-    def __copy__(self) -> Tensor:
-        return self.__deepcopy__({})
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError("only leaves can be copied; detach() a computed tensor, or clone() it within the graph")
-        twin = object.__new__(type(self))
-        memo[id(self)] = twin
-        twin.__setstate__((self._data.copy(), self.requires_grad, copy.deepcopy(self.grad, memo)))
-        return twin
-
-    def __getstate__(self) -> tuple[np.ndarray, bool, Any]:
-        if not self.is_leaf:
-            raise RuntimeError("only leaves can be pickled; detach() a computed tensor")
-        return self._data, self.requires_grad, self.grad
-
-    def __setstate__(self, state: tuple[np.ndarray, bool, Any]) -> None:
-        self._data, self.edge = state[0], None
-        if state[1]:
-            self.requires_grad_()
-            self.grad = state[2]
-
-    def __reduce__(self) -> Any:
-        return object.__new__, (type(self),), self.__getstate__()
-
 
 Tensor.kind = Tensor  # what operations return, also those on a subclass such as Parameter
-
-
-def _as_number(tensor: Tensor, kind: str) -> Any:
-    if tensor.size != 1:
-        raise TypeError(f"{kind}() needs exactly one element, this tensor has shape {tensor.shape}")
-    return float(tensor._data.item())
-
-
-def _seed(op: str, output: Tensor, gradient: Any, create_graph: bool) -> Any:
-    """Return the incoming gradient of an output as the engine wants it, or explain what is wrong with it."""
-    if gradient is None:
-        if output.size != 1:
-            raise ValueError(
-                f"{op}: an output of shape {output.shape} needs an incoming gradient of that shape: pass gradient=, or "
-                "reduce it to one number first, for instance with .sum() or .mean()"
-            )
-        array = np.ones(output.shape, output.dtype)
-    else:
-        array = gradient._data if isinstance(gradient, Variable) else np.asarray(gradient)
-        if array.shape != output.shape:
-            raise ValueError(
-                f"{op}: the incoming gradient must have the output's shape {output.shape}, got {array.shape}"
-            )
-        array = array.astype(output.dtype, copy=False)
-    if not create_graph:
-        return array
-    if isinstance(gradient, Tensor):
-        return gradient.astype(output.dtype) if gradient.dtype != output.dtype else gradient
-    return Tensor.wrap(array)
-
-
-def _tensors(name: str, given: Any) -> list[Tensor]:
-    tensors = list(given) if isinstance(given, Iterable) and not isinstance(given, Tensor) else [given]
-    if not tensors or not all(isinstance(t, Tensor) for t in tensors):
-        found = ", ".join(type(t).__name__ for t in tensors) or "none"
-        raise TypeError(f"grad: {name} must be a tensor or a sequence of at least one, got {found}")
-    return tensors
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of ``outputs`` with respect to ``inputs``, leaves or not; no ``.grad`` changes.
-
-    Only the part of the graph between the two is walked. The arguments are PyTorch's.
-
-    >>> x = Tensor([1.0, 2.0], requires_grad=True)
-    >>> y = (x ** 3).sum()
-    >>> (gx,) = grad(y, x, create_graph=True)
-    >>> grad(gx.sum(), x)                   # the second derivative, 6x
-    (Tensor([ 6., 12.]),)
-    """
-    outputs, inputs = _tensors("outputs", outputs), _tensors("inputs", inputs)
-    if grad_outputs is None or isinstance(grad_outputs, (Tensor, np.ndarray)):
-        grad_outputs = [grad_outputs] * (len(outputs) if grad_outputs is None else 1)
-    if len(grad_outputs) != len(outputs):
-        raise ValueError(f"grad: {len(outputs)} outputs, but {len(grad_outputs)} grad_outputs")
-    for i, output in enumerate(outputs):
-        if output.edge is None:
-            raise RuntimeError(f"grad: output {i} (shape {output.shape}) does not require a gradient")
-    seeds = [_seed("grad", o, g, create_graph) for o, g in zip(outputs, grad_outputs, strict=True)]
-    return engine.grad(outputs, inputs, seeds, retain_graph, create_graph, allow_unused)

@@ -1,4 +1,4 @@
-"""Files stay short, the core stays small, and nothing in the repository speaks of how it was made."""
+"""Files stay short and the core stays small."""
 
 from __future__ import annotations
 
@@ -12,44 +12,11 @@ ROOT = Path(__file__).parents[2]
 CORE = ("kernels", "autograd", "functional", "tensor.py", "nn", "optim")
 LONGEST_FILE = 320
 # Too long; they may shrink and not grow.
-LONGER = {"functional/elementwise.py": 456, "functional/shape.py": 416, "kernels/conv.py": 370, "tensor.py": 515}
-SKIPPED = {".git", ".venv", "runs", "build", "dist"}
-KINDS = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".dot", ""}
-
-
-def texts() -> list[Path]:
-    """Return the repository's own files of text."""
-    return sorted(
-        path
-        for path in ROOT.rglob("*")
-        if path.is_file()
-        and path.suffix in KINDS
-        and not SKIPPED & set(path.relative_to(ROOT).parts)
-        and not any(part.endswith(("_cache", ".egg-info")) or part == ".hypothesis" for part in path.parts)
-    )
+LONGER = {"functional/elementwise.py": 456, "functional/shape.py": 416, "kernels/conv.py": 370}
 
 
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines())
-
-
-# Written in pieces, so that this file does not find itself.
-FORBIDDEN = re.compile(
-    "|".join(
-        (
-            r"/" + r"work/",
-            r"/" + r"root/",
-            r"\bdecisions?" + r"\.md",
-            r"\b(house|engine|semantics|failures|tooling|mission)" + r"\.md",
-            r"\bdecision" + r" \d",
-            r"\bissue" + r" #?\d+\b",
-            r"\b(coding|AI|language)" + r" (agent|model|assistant)s?\b",
-            r"\bsub" + r"agents?\b",
-            r"\bthis" + r" session\b",
-        )
-    ),
-    re.IGNORECASE,
-)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tinygrad_cnn").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
@@ -80,20 +47,3 @@ def test_code_is_counted_without_prose() -> None:
 
 def test_nothing_is_called_utils() -> None:
     assert [str(p) for p in (ROOT / "tinygrad_cnn").rglob("*") if re.search(r"util|helper|misc|common", p.name)] == []
-
-
-def test_nothing_speaks_of_how_it_was_made() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{number}: {match.group()}"
-        for path in texts()
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
-        if (match := FORBIDDEN.search(line))
-    ]
-    assert found == []
-
-
-def test_the_search_finds_what_it_should() -> None:
-    for text in ("see /" + "work/x", "decision" + " 17", "decisions" + ".md", "Issue" + " 2", "an AI" + " agent"):
-        assert FORBIDDEN.search(text), text
-    for text in ("a decision by a court", "the issue of dtypes", "models.py", "networks"):
-        assert not FORBIDDEN.search(text), text

@@ -2,6 +2,7 @@
 
 from tinygrad_cnn.autograd.check import GradcheckError, gradcheck, gradgradcheck
 from tinygrad_cnn.autograd.function import Function, no_derivative, zero_derivative
+from tinygrad_cnn.autograd.gradients import grad
 from tinygrad_cnn.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_cnn.autograd.variable import Leaf, Variable
 
@@ -11,6 +12,7 @@ __all__ = [
     "Leaf",
     "Variable",
     "enable_grad",
+    "grad",
     "gradcheck",
     "gradgradcheck",
     "is_grad_enabled",

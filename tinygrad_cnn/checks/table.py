@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
+from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.autograd.check import random_cotangent
 from tinygrad_cnn.checks import arrays, layers
 from tinygrad_cnn.checks.case import BILINEAR, Case
 from tinygrad_cnn.checks.measure import error, gradient_error, second_gradient_error
-from tinygrad_cnn.tensor import Tensor, grad
+from tinygrad_cnn.tensor import Tensor
 
 CASES: tuple[Case, ...] = (*arrays.CASES, *layers.CASES)
 
