@@ -151,13 +151,15 @@ def test_who_finds_the_pool_taken_works_alone() -> None:
     first = threading.Thread(target=split, args=(wait, 3), kwargs={"work": MUCH})
     first.start()
     inside.wait(60)
-    record = Record()
+    record, begun = Record(), time.monotonic()
     split(record, 9, work=MUCH)
-    assert len(record.pieces) == 8
-    assert record.who == {threading.get_ident()}
+    seconds = time.monotonic() - begun
     release.set()
     first.join(60)
     assert not first.is_alive()
+    assert seconds < 3
+    assert len(record.pieces) == 8
+    assert record.who == {threading.get_ident()}
 
 
 @pytest.mark.usefixtures("num_threads")
@@ -174,10 +176,13 @@ def test_a_split_inside_a_split_is_serial() -> None:
 
 @pytest.mark.usefixtures("num_threads")
 def test_no_worker_keeps_an_array_alive() -> None:
-    for _ in range(20):
-        x, y = np.ones(1000), np.zeros(1000)
+    def slow(x: np.ndarray, start: int, stop: int) -> None:
+        time.sleep(0.001)  # so that every thread takes a piece
+
+    for count in (2, 8, 8):
+        x = np.ones(1000)
         alive = weakref.ref(x)
-        split(squares, x.size, x, y, work=MUCH)
+        split(slow, count, x, work=MUCH)
         del x
         deadline = time.monotonic() + 10
         while alive() is not None and time.monotonic() < deadline:
