@@ -17,10 +17,10 @@ def test_check_prints_a_table_and_returns_0(capsys: pytest.CaptureFixture[str]) 
 def test_check_returns_1_where_an_operation_is_wrong(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tinygrad_cnn.functional import elementwise
+    from tinygrad_cnn.functional import arithmetic
 
-    monkeypatch.setattr(elementwise.Add, "grad_x1", lambda self, gy: gy * 2)
-    monkeypatch.setattr(elementwise.Add, "plans", {})
+    monkeypatch.setattr(arithmetic.Add, "grad_x1", lambda self, gy: gy * 2)
+    monkeypatch.setattr(arithmetic.Add, "plans", {})
     assert main(["check", "add"]) == 1
     assert "FAIL" in capsys.readouterr().out
 

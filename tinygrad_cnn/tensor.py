@@ -289,6 +289,7 @@ class Tensor(InPlace, NumpyProtocol, PythonProtocol):
     reshape, view, flatten, squeeze, unsqueeze = F.reshape, F.reshape, F.flatten, F.squeeze, F.unsqueeze
     transpose, swapaxes, permute, expand = F.transpose, F.transpose, F.permute, F.expand
     matmul = F.matmul
+    relu, sigmoid, tanh, softmax, log_softmax = F.relu, F.sigmoid, F.tanh, F.softmax, F.log_softmax
 
 
 Tensor.kind = Tensor  # what operations return, also those on a subclass such as Parameter

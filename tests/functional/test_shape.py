@@ -5,9 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, basic_indices
 
 from tinygrad_cnn import Tensor, grad
 from tinygrad_cnn import functional as F
@@ -75,26 +72,6 @@ def test_gradients_are_adjoints(name: str, rng: np.random.Generator, derivatives
     derivatives(lambda x: f(x) ** 3, x)
 
 
-@given(st.data())
-@settings(derandomize=True, max_examples=60, deadline=None)
-def test_any_basic_index(data: Any) -> None:
-    shape = data.draw(array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
-    key = data.draw(basic_indices(shape, allow_newaxis=True))
-    x = np.arange(float(np.prod(shape))).reshape(shape)
-    leaf = Tensor(x, requires_grad=True)
-    y = F.index(leaf, key)
-    np.testing.assert_array_equal(y.data, x[key])
-    wanted = np.zeros(shape)
-    wanted[key] = 3
-    np.testing.assert_array_equal(grad(y, leaf, np.full(y.shape, 3.0))[0].data, wanted)
-
-
-def test_repeated_indices_accumulate() -> None:
-    x = Tensor(np.zeros(3), requires_grad=True)
-    (g,) = grad(x[[1, 1, -2, 0]], x, np.array([1.0, 10, 100, 1000]))
-    assert g.tolist() == [1000, 111, 0]
-
-
 def test_zero_sizes() -> None:
     x = Tensor(np.zeros((0, 3), np.float32), requires_grad=True)
     y = F.cat([F.flatten(F.reshape(x, 0, 1, 3), 1), x * 2])
@@ -110,43 +87,6 @@ def test_reshapes_share_memory_and_cat_does_not() -> None:
     for y in (F.reshape(x, 2, 3), F.transpose(F.reshape(x, 2, 3), 0, 1), F.index(x, slice(1, 3)), F.expand(x, 2, 6)):
         assert np.shares_memory(x, y)
     assert not np.shares_memory(x, F.cat([x]))
-
-
-def test_parts_of_other_dtypes_get_their_own_gradient() -> None:
-    a, b = Tensor(np.ones(2, np.float32), requires_grad=True), Tensor(np.ones(3), requires_grad=True)
-    y = F.cat([a, b])
-    assert y.dtype == np.float64
-    assert [g.dtype for g in grad(y.sum(), [a, b])] == [np.float32, np.float64]
-
-
-def test_a_part_that_needs_no_gradient() -> None:
-    a = Tensor(np.ones(2), requires_grad=True)
-    y = F.cat([np.zeros(1), a, Tensor([1.0], np.float64)])
-    assert grad(y, a, np.arange(4.0))[0].tolist() == [1, 2]
-
-
-def test_writing_an_item_cuts_the_old_value_off() -> None:
-    x, v = Tensor(np.ones(3), requires_grad=True), Tensor(np.array(5.0), requires_grad=True)
-    y = x * 2
-    y[1:] = v
-    gx, gv = grad(y, [x, v], np.array([1.0, 10, 100]))
-    assert y.tolist() == [2, 5, 5]
-    assert gx.tolist() == [2, 0, 0]
-    assert gv.item() == 110
-
-
-def test_writing_an_item_at_second_order(rng: np.random.Generator, derivatives: Callable[..., None]) -> None:
-    def written(x: Tensor, v: Tensor) -> Tensor:
-        y = x * x
-        y[[0, 2]] = v * v * v
-        return y * x
-
-    derivatives(written, rng.standard_normal((3, 2)), rng.standard_normal((1, 2)))
-
-
-def test_padding_value() -> None:
-    y = F.pad(np.ones((1, 2)), (1, 0), value=-np.inf)
-    assert y.tolist() == [[-np.inf, 1, 1]]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ def seed(op: str, output: Variable, gradient: Any, create_graph: bool) -> Any:
     if gradient is None:
         if output._data.size != 1:
             raise ValueError(
-                f"{op}: an output of shape {output._data.shape} needs an incoming gradient of that shape: pass gradient=, or "
-                "reduce it to one number first, for instance with .sum() or .mean()"
+                f"{op}: an output of shape {output._data.shape} needs an incoming gradient of that shape: "
+                "pass gradient=, or reduce it to one number first, for instance with .sum() or .mean()"
             )
         array = np.ones(output._data.shape, output._data.dtype)
     else:

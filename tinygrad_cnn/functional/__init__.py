@@ -4,57 +4,38 @@ Names, argument order and defaults are PyTorch's; where an axis is meant, ``dim`
 """
 
 from tinygrad_cnn.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
-from tinygrad_cnn.functional.conv import conv2d
-from tinygrad_cnn.functional.dropout import dropout
-from tinygrad_cnn.functional.elementwise import (
-    abs,
+from tinygrad_cnn.functional.arithmetic import (
     add,
-    astype,
-    clamp,
-    clone,
     div,
     eq,
-    exp,
     ge,
     gt,
     le,
-    log,
     lt,
     maximum,
     minimum,
     mul,
     ne,
-    neg,
     pow,
     rdiv,
     rpow,
     rsub,
-    sign,
-    sqrt,
     sub,
-    where,
 )
+from tinygrad_cnn.functional.conv import conv2d
+from tinygrad_cnn.functional.dropout import dropout
+from tinygrad_cnn.functional.elementwise import abs, astype, clamp, clone, exp, log, neg, sign, sqrt, where
+from tinygrad_cnn.functional.indexing import SetItem as SetItem
+from tinygrad_cnn.functional.indexing import array_key as array_key
+from tinygrad_cnn.functional.indexing import index
+from tinygrad_cnn.functional.joining import cat, pad, stack
 from tinygrad_cnn.functional.label import one_hot
 from tinygrad_cnn.functional.linalg import linear, matmul, rmatmul
 from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss
 from tinygrad_cnn.functional.norm import batch_norm
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_cnn.functional.reduce import amax, amin, argmax, argmin, max, mean, min, prod, std, sum, var
-from tinygrad_cnn.functional.shape import SetItem as SetItem  # for Tensor: not public
-from tinygrad_cnn.functional.shape import array_key as array_key
-from tinygrad_cnn.functional.shape import (
-    cat,
-    expand,
-    flatten,
-    index,
-    pad,
-    permute,
-    reshape,
-    squeeze,
-    stack,
-    transpose,
-    unsqueeze,
-)
+from tinygrad_cnn.functional.shape import expand, flatten, permute, reshape, squeeze, transpose, unsqueeze
 
 __all__ = [
     "abs",

@@ -10,7 +10,8 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable, no_derivative
 from tinygrad_cnn.functional.activation import log_softmax, softmax
-from tinygrad_cnn.functional.elementwise import astype, mul, neg, sub, where
+from tinygrad_cnn.functional.arithmetic import mul, sub
+from tinygrad_cnn.functional.elementwise import astype, neg, where
 from tinygrad_cnn.functional.label import checked_labels, one_hot
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import mean, sum

@@ -9,19 +9,11 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.functional.elementwise import mul, sqrt, where
-from tinygrad_cnn.functional.shape import (
-    Shape,
-    axes_tuple,
-    axis_index,
-    cat,
-    either,
-    expand,
-    index,
-    permute,
-    reshape,
-    shape_of,
-)
+from tinygrad_cnn.functional.arithmetic import mul
+from tinygrad_cnn.functional.elementwise import sqrt, where
+from tinygrad_cnn.functional.indexing import index
+from tinygrad_cnn.functional.joining import cat
+from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, expand, permute, reshape, shape_of
 from tinygrad_cnn.state import place
 
 
@@ -46,6 +38,7 @@ class Sum(Reduction):
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
+        x = np.asarray(x, order="C")  # the order of a sum, and so its last bit, must not depend on the layout
         if x.dtype.kind == "f":
             return np.asarray(x.sum(self.axes, np.float64, keepdims=self.keepdims)).astype(x.dtype)
         return x.sum(self.axes, np.int64, keepdims=self.keepdims)
@@ -59,6 +52,7 @@ class Mean(Reduction):
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
+        x = np.asarray(x, order="C")
         total = np.asarray(x.sum(self.axes, np.float64, keepdims=self.keepdims))
         n = self.count(x.shape)
         return (total / n if n else np.full_like(total, np.nan)).astype(x.dtype)
@@ -75,6 +69,7 @@ class Var(Reduction):
         self.correction = correction
 
     def forward(self, x: ndarray) -> ndarray:
+        x = np.asarray(x, order="C")
         # Two passes: E[x^2] - E[x]^2 would lose all digits where the mean is large.
         distance = x - x.mean(self.axes, np.float64, keepdims=True) if x.size else x.astype(np.float64)
         squares = np.square(distance).sum(self.axes, keepdims=self.keepdims)

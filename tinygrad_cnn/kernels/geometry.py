@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
 # No array of ours may have more elements than this: a huge padding is an error message, not an exhausted machine.
-MOST_ELEMENTS = 2**33
+MOST_ELEMENTS = 2**31
 
 
 def whole(op: str, name: str, value: Any, least: int) -> int:

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_cnn import Tensor, grad
+from tinygrad_cnn import functional as F
+
+
+def test_parts_of_other_dtypes_get_their_own_gradient() -> None:
+    a, b = Tensor(np.ones(2, np.float32), requires_grad=True), Tensor(np.ones(3), requires_grad=True)
+    y = F.cat([a, b])
+    assert y.dtype == np.float64
+    assert [g.dtype for g in grad(y.sum(), [a, b])] == [np.float32, np.float64]
+
+
+def test_a_part_that_needs_no_gradient() -> None:
+    a = Tensor(np.ones(2), requires_grad=True)
+    y = F.cat([np.zeros(1), a, Tensor([1.0], np.float64)])
+    assert grad(y, a, np.arange(4.0))[0].tolist() == [1, 2]
+
+
+def test_padding_value() -> None:
+    y = F.pad(np.ones((1, 2)), (1, 0), value=-np.inf)
+    assert y.tolist() == [[-np.inf, 1, 1]]
