@@ -25,7 +25,7 @@ class ReLU(Function):
     def grad_x(self, gy: Any, y: Any) -> Any:
         if type(gy) is ndarray:
             return kernel.relu_grad(gy, y)
-        return where(y > 0, gy, 0.0)  # not gy * (y > 0): inf * 0 is NaN
+        return where(y <= 0, 0.0, gy)  # not gy * (y > 0): inf * 0 is NaN
 
 
 class LeakyReLU(Function):

@@ -149,7 +149,7 @@ def _offsets(x: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
     """Return y (N, O) = x (N, I) @ w.T + b for w (O, I) and b (O,) or None."""
     (n, depth), o = x.shape, w.shape[0]
-    if not 0 < n <= INNER_ROWS or not w.size or not w.flags.c_contiguous:
+    if not 0 < n <= INNER_ROWS or not w.size:
         return matmul(x, w.T, b)
     # For a few rows turning w round would cost more than the product: both are read along the depth instead.
     y = np.empty((n, o), x.dtype)
@@ -157,7 +157,8 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndar
     b = _zeros(o, x.dtype.char) if b is None else np.ascontiguousarray(b)
     acc = np.empty((threads.pieces_of(blocks) * INNER_ROWS * INNER_TAPS, lanes(x.dtype)), x.dtype)
     table = _last_repeated(o, depth)
-    threads.split(_dots, blocks, np.ascontiguousarray(x), w, table, b, y, acc, work=n * w.size // 8)
+    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    threads.split(_dots, blocks, x, w, table, b, y, acc, work=n * w.size // 8)
     return y
 
 
