@@ -97,6 +97,8 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.prod: lambda a, axis=None, *, keepdims=False: F.prod(a, axis, keepdims),
     np.argmax: lambda a, axis=None, *, keepdims=False: F.argmax(a, axis, keepdims),
     np.argmin: lambda a, axis=None, *, keepdims=False: F.argmin(a, axis, keepdims),
+    np.all: lambda a, axis=None, *, keepdims=False: F.all(a, axis, keepdims),
+    np.any: lambda a, axis=None, *, keepdims=False: F.any(a, axis, keepdims),
     np.reshape: lambda a, shape: F.reshape(a, shape),
     np.ravel: lambda a: F.reshape(a, -1),
     np.squeeze: lambda a, axis=None: F.squeeze(a, axis),

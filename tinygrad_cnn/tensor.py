@@ -285,6 +285,7 @@ class Tensor(InPlace, NumpyProtocol, PythonProtocol):
     maximum, minimum, clamp, clip = F.maximum, F.minimum, F.clamp, F.clamp
     eq, ne, lt, le, gt, ge = F.eq, F.ne, F.lt, F.le, F.gt, F.ge
     sum, mean, var, std, prod = F.sum, F.mean, F.var, F.std, F.prod
+    all, any = F.all, F.any
     max, min, amax, amin, argmax, argmin = F.max, F.min, F.amax, F.amin, F.argmax, F.argmin
     reshape, view, flatten, squeeze, unsqueeze = F.reshape, F.reshape, F.flatten, F.squeeze, F.unsqueeze
     transpose, swapaxes, permute, expand = F.transpose, F.transpose, F.permute, F.expand

@@ -14,7 +14,7 @@ from tinygrad_cnn.checks.case import Case, normal, positive
 from tinygrad_cnn.checks.table import CASES, check, choose, table
 
 # Without a derivative, or not an operation. A new name in functional belongs here, or into the cases.
-WITHOUT_CHECK = {"argmax", "argmin", "eq", "ge", "gt", "le", "lt", "ne", "one_hot"}
+WITHOUT_CHECK = {"all", "any", "argmax", "argmin", "eq", "ge", "gt", "le", "lt", "ne", "one_hot"}
 
 
 def test_every_public_operation_has_a_check() -> None:

@@ -61,43 +61,6 @@ def test_derivatives(
     derivatives(lambda x: REDUCTIONS[op][0](x * x, axis, keepdim=keepdims) ** 2, x)
 
 
-@pytest.mark.parametrize("op", ["max", "min"])
-def test_values_and_indices(op: str, rng: np.random.Generator, derivatives: Callable[..., None]) -> None:
-    f, arg = getattr(F, op), getattr(F, f"arg{op}")
-    x = distinct(rng, 2, 3, 4)
-    for dim in (0, 1, -1):
-        for keepdim in (False, True):
-            values, indices = f(x, dim, keepdim)
-            np.testing.assert_array_equal(values, getattr(np, op)(x, dim, keepdims=keepdim))
-            np.testing.assert_array_equal(indices, getattr(np, f"arg{op}")(x, dim, keepdims=keepdim))
-            np.testing.assert_array_equal(arg(x, dim, keepdim), indices)
-            assert indices.dtype == np.int64
-            derivatives(lambda x, d=dim, k=keepdim: f(x, d, k)[0] ** 3, x)
-    values, indices = f(Tensor(x, requires_grad=True), axis=1)
-    assert values.requires_grad
-    assert isinstance(indices, Tensor)
-    assert not indices.requires_grad
-    assert f(x) == getattr(np, op)(x)
-    assert arg(x) == getattr(np, f"arg{op}")(x)
-
-
-def test_ties() -> None:
-    x = Tensor(np.array([[1.0, 5.0, 5.0, 2.0], [4.0, 4.0, 4.0, 4.0]]), requires_grad=True)
-    for create_graph in (False, True):
-        take = lambda y, c=create_graph: grad(y, x, np.array([6.0, 8.0]), create_graph=c)[0].tolist()
-        assert take(F.amax(x, 1)) == [[0, 3, 3, 0], [2, 2, 2, 2]]
-        assert take(F.max(x, 1)[0]) == [[0, 6, 0, 0], [8, 0, 0, 0]]
-        assert take(F.min(x, 1)[0]) == [[6, 0, 0, 0], [8, 0, 0, 0]]
-    assert grad(F.max(x), x)[0].tolist() == [[0, 0.5, 0.5, 0], [0] * 4]
-
-
-def test_nan_is_the_largest_and_the_smallest() -> None:
-    x = np.array([1.0, np.nan, 3.0])
-    for f in (F.amax, F.amin, F.max, F.min):
-        assert np.isnan(f(x))
-    assert F.argmax(x) == F.max(x, 0)[1] == 1
-
-
 @pytest.mark.parametrize("op", ["sum", "mean", "var"])
 def test_long_float32_sums_keep_their_digits(op: str) -> None:
     x = np.full(1_000_000, 0.1, np.float32)
@@ -184,3 +147,16 @@ def test_agrees_with_torch(op: str, rng: np.random.Generator, torch: Any) -> Non
         y.backward(u)
         z.backward(torch.tensor(u))
         assert error(x.grad.data, t.grad.numpy()) <= 1e-13
+
+
+def test_truth_is_bools_without_a_gradient() -> None:
+    x = Tensor([[1.0, 0.0, 2.0], [3.0, 4.0, 5.0]], requires_grad=True)
+    assert x.all(1).tolist() == [False, True]
+    assert x.any(0, keepdim=True).tolist() == [[True, True, True]]
+    assert not x.all()
+    assert (x == x).all()
+    assert not (x > 9).any(axis=(0, 1))
+    assert F.all(x.data, 0).tolist() == [True, False, True]
+    assert not x.any().requires_grad
+    assert bool(np.all(x > -1))
+    assert not np.any(x.detach() < 0)

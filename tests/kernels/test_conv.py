@@ -198,6 +198,7 @@ def test_all_of_the_result_is_written_and_nothing_beside_it(
     expected = faces(case, dtype)
     fenced = Fenced()
     monkeypatch.setattr(conv, "np", SimpleNamespace(**{**vars(np), "empty": fenced.empty, "zeros": fenced.zeros}))
+    monkeypatch.setattr(conv, "buffers", fenced)
     for y, known in zip(faces(case, dtype), expected, strict=True):
         np.testing.assert_array_equal(y, known)
     assert len(fenced.fences) >= 2 * 9

@@ -174,7 +174,9 @@ def test_all_of_the_result_is_written_and_nothing_beside_it(dtype: type, monkeyp
         around[32:-32] = np.nan
         return around[32:-32].reshape(shape)
 
-    monkeypatch.setattr(gemm, "np", SimpleNamespace(**{**vars(np), "empty": empty}))
+    for module in (gemm.np, gemm.buffers):
+        fenced = SimpleNamespace(**{**vars(module), "empty": empty})
+        monkeypatch.setattr(gemm, module.__name__.rpartition(".")[2].replace("numpy", "np"), fenced)
     for y, known in zip(products(dtype), expected, strict=True):
         np.testing.assert_array_equal(y, known)
     assert len(fences) == 2 * 2 * len(expected)

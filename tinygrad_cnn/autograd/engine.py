@@ -196,13 +196,17 @@ class Walk:
             g = node.fit(g, edge.y_shape)
         if g.dtype != edge.y_dtype:
             g = g.astype(edge.y_dtype)
-        total = self.totals.get(edge)
-        if total is None and type(edge) is Leaf and not self.create and g is not gy and g.base is None:
-            # Nobody else may hold what becomes a .grad: not the graph, not another leaf of the same rule.
-            shared = any(g is a for a in node.saved) or any(g is a for a in vars(node).values())
-            if not shared and not any(self.totals.get(other) is g for other in node.edges or () if other is not None):
-                self.fresh.add(edge)
+        if type(edge) is Leaf and not self.create and edge not in self.totals and self.belongs_to_nobody(node, g, gy):
+            self.fresh.add(edge)
         self.add(edge, g)
+
+    def belongs_to_nobody(self, node: Function, g: ndarray, gy: ndarray) -> bool:
+        """Say whether a rule's result may become a .grad as it is: neither graph nor another leaf holds its memory."""
+        if not (g.flags.c_contiguous and g.flags.writeable):
+            return False
+        memory = version.owner(g)
+        held = [gy, *node.saved, *vars(node).values(), *(self.totals.get(other) for other in node.edges or () if other)]
+        return not any(isinstance(a, ndarray) and version.owner(a) is memory for a in held)
 
 
 def lift(node: Function, wrap: Any) -> list[Any]:

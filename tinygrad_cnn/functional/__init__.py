@@ -25,6 +25,7 @@ from tinygrad_cnn.functional.arithmetic import (
 from tinygrad_cnn.functional.conv import conv2d
 from tinygrad_cnn.functional.dropout import dropout
 from tinygrad_cnn.functional.elementwise import abs, astype, clamp, clone, exp, log, neg, sign, sqrt, where
+from tinygrad_cnn.functional.extremum import amax, amin, argmax, argmin, max, min
 from tinygrad_cnn.functional.indexing import SetItem as SetItem
 from tinygrad_cnn.functional.indexing import array_key as array_key
 from tinygrad_cnn.functional.indexing import index
@@ -34,15 +35,17 @@ from tinygrad_cnn.functional.linalg import linear, matmul, rmatmul
 from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss
 from tinygrad_cnn.functional.norm import batch_norm
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
-from tinygrad_cnn.functional.reduce import amax, amin, argmax, argmin, max, mean, min, prod, std, sum, var
+from tinygrad_cnn.functional.reduce import all, any, mean, prod, std, sum, var
 from tinygrad_cnn.functional.shape import expand, flatten, permute, reshape, squeeze, transpose, unsqueeze
 
 __all__ = [
     "abs",
     "adaptive_avg_pool2d",
     "add",
+    "all",
     "amax",
     "amin",
+    "any",
     "argmax",
     "argmin",
     "astype",

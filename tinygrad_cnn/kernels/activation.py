@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import overload
 from numpy import ndarray
 
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.compile import CONTRACT, Kernel, device, kernel
 from tinygrad_cnn.kernels.threads import split
 
@@ -102,7 +103,7 @@ def _expm1_for(x: Any) -> Callable[..., Any]:
 
 def _elementwise(unit: Kernel, *arrays: ndarray, scalars: tuple[float, ...] = ()) -> ndarray:
     """Run a unit of work on flat views of arrays of one shape and return the result in that shape."""
-    y = np.empty(arrays[0].shape, arrays[0].dtype)
+    y = buffers.empty(arrays[0].shape, arrays[0].dtype)
     split(unit, y.size, *[np.ascontiguousarray(x).reshape(-1) for x in arrays], y.reshape(-1), *scalars, work=y.size)
     return y
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.kernels import threads
+from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.tile import (
@@ -135,7 +135,7 @@ def conv2d(
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     (n, c, height, width), (o, _, *size) = x.shape, w.shape
     plan = layout(c, (height, width), (size[0], size[1]), stride, padding, dilation, groups)
-    y = np.empty((n, o, *plan.out), x.dtype)
+    y = buffers.empty((n, o, *plan.out), x.dtype)
     if not y.size:
         return y
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
@@ -161,7 +161,7 @@ def _scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> 
     """Return, for each piece, a zeroed image and room for one tile of every output."""
     pieces = threads.pieces_of(items)
     tile = -(-count // rows) * rows * VECTORS[rows] * lanes(dtype)
-    return np.zeros((pieces, image), dtype), np.empty((pieces, tile), dtype)
+    return buffers.zeros((pieces, image), dtype), buffers.empty((pieces, tile), dtype)
 
 
 # --- the input gradient ------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def conv2d_input_grad(
     n, c, height, width = x_shape
     o, _, kh, kw = w.shape
     plan = adjoint(o // groups, (height, width), (kh, kw), stride, padding, dilation)
-    gx = np.empty(x_shape, gy.dtype)
+    gx = buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx
@@ -356,12 +356,12 @@ def conv2d_weight_grad(
     image = plan.image + plan.slack
     together = max(1, min(-(-n // pieces), LONGEST_CHAIN // steps, 2**17 // (image + o * steps * lane)))
     rows = -(-(o // groups) // -(-(o // groups) // INNER_ROWS))
-    images = np.zeros((pieces, together, image), x.dtype)
-    gradients = np.zeros((pieces, together, o, steps * lane), x.dtype)
-    acc = np.empty((pieces, INNER_ROWS * INNER_TAPS, lane), x.dtype)
+    images = buffers.zeros((pieces, together, image), x.dtype)
+    gradients = buffers.zeros((pieces, together, o, steps * lane), x.dtype)
+    acc = buffers.empty((pieces, INNER_ROWS * INNER_TAPS, lane), x.dtype)
     taps = len(plan.table)
     table = np.concatenate([plan.table, np.repeat(plan.table[-1:], -taps % INNER_TAPS)])
-    gw = np.zeros((pieces, o, taps))
+    gw = buffers.zeros((pieces, o, taps), np.float64)
     (top, _), (left, _) = padding
     threads.split(
         _weight_grad, pieces, gy, x, table, gw, images, gradients, acc, groups, *stride, top, left, *plan.phase, rows,

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tinygrad_cnn.kernels import threads
+from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.tile import (
     INNER_ROWS,
@@ -103,7 +103,7 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     """Return a @ b (+ bias) for a (..., M, K) and b (..., K, N), leading axes broadcast; bias (N,)."""
     (m, depth), n = a.shape[-2:], b.shape[-1]
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
-    y = np.empty((*lead, m, n), a.dtype)
+    y = buffers.empty((*lead, m, n), a.dtype)
     if not y.size:
         return y
     bias = _zeros(n, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
@@ -120,7 +120,7 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     pitch = n
     if n < width or (b.ndim == 2 and not b.flags.c_contiguous):
         pitch = max(n, width)
-        wide = np.zeros((*b.shape[:-2], depth, pitch), a.dtype)
+        wide = buffers.zeros((*b.shape[:-2], depth, pitch), a.dtype)
         if b.ndim == 2 and b.flags.f_contiguous and not b.flags.c_contiguous:
             threads.split(_transpose, -(-depth // _BLOCK), b.T, wide, work=b.size)
         else:
@@ -129,7 +129,7 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     b = np.ascontiguousarray(b)
     batch = y.size // (m * n)
     items = batch * -(-n // width) * -(-m // rows)
-    sums = np.empty((threads.pieces_of(items), rows * width), a.dtype)
+    sums = buffers.empty((threads.pieces_of(items), rows * width), a.dtype)
     threads.split(
         _product, items, a.reshape(-1), _offsets(a, lead), a_row, a_step, b.reshape(-1), _offsets(b, lead),
         _rows_table(depth, pitch), bias, y.reshape(batch, m, n), sums, rows, vectors, work=y.size * depth // 8,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.threads import split
 
@@ -58,7 +59,7 @@ def _scale_shift(x: ndarray, scale: ndarray, shift: ndarray, y: ndarray, start: 
 
 def scale_shift(x: ndarray, scale: ndarray, shift: ndarray) -> ndarray:
     """Return x * scale[c] + shift[c] for every channel c of x (N, C, S), computed in float64."""
-    y = np.empty(x.shape, x.dtype)
+    y = buffers.empty(x.shape, x.dtype)
     scale, shift = np.ascontiguousarray(scale, np.float64), np.ascontiguousarray(shift, np.float64)
     split(_scale_shift, x.shape[0] * x.shape[1], np.ascontiguousarray(x), scale, shift, y, work=x.size)
     return y
@@ -115,7 +116,7 @@ def batch_norm_grad(
     gy: ndarray, x: ndarray, gamma: ndarray, mean: ndarray, var: ndarray, eps: float
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Return (gx, ggamma, gbeta) of batch normalisation in training, where mean and var are those of x itself."""
-    gx, ggamma, gbeta = np.empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
+    gx, ggamma, gbeta = buffers.empty(x.shape, x.dtype), np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
     deviation = np.sqrt(np.asarray(var, np.float64) + eps)
     scale, mean = gamma / deviation, np.ascontiguousarray(mean, np.float64)
     arrays = np.ascontiguousarray(gy), np.ascontiguousarray(x), scale, mean, deviation, gx, ggamma, gbeta

@@ -14,6 +14,7 @@ import numpy as np
 from numba.extending import intrinsic, overload
 from numpy import ndarray
 
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.geometry import Pair, Window
 from tinygrad_cnn.kernels.threads import split
@@ -153,8 +154,8 @@ def max_pool2d(x: ndarray, window: Window, out_size: Pair) -> tuple[ndarray, nda
     """
     n, c, height, width = x.shape
     oh, ow = out_size
-    y = np.empty((n, c, oh, ow), x.dtype)
-    index = np.empty(y.shape, np.int64)
+    y = buffers.empty((n, c, oh, ow), x.dtype)
+    index = buffers.empty(y.shape, np.int64)
     if window == SIDE_BY_SIDE and 2 * oh <= height and 2 * ow <= width and y.size:
         corners = (2 * width * np.arange(oh)[:, None] + 2 * np.arange(ow)).reshape(-1)
         corners = np.tile(corners, 1 + 512 // len(corners))
@@ -178,7 +179,7 @@ def _scatter(gy: ndarray, index: ndarray, gx: ndarray, start: int, stop: int) ->
 
 def max_pool2d_grad(gy: ndarray, index: ndarray, x_shape: Shape) -> ndarray:
     """Add every gy to the pixel that was the maximum; overlapping windows add up, index -1 is skipped."""
-    gx = np.empty(x_shape, gy.dtype)
+    gx = buffers.empty(x_shape, gy.dtype)
     arrays = _flat_planes(gy), _flat_planes(index), _flat_planes(gx)
     split(_scatter, len(arrays[0]), *arrays, work=gx.size)
     return gx
@@ -195,7 +196,7 @@ def _gather(x: ndarray, index: ndarray, y: ndarray, start: int, stop: int) -> No
 
 def max_pool2d_gather(ggx: ndarray, index: ndarray) -> ndarray:
     """Return ggx at every index and 0 where it is -1: the adjoint of `max_pool2d_grad`."""
-    y = np.empty(index.shape, ggx.dtype)
+    y = buffers.empty(index.shape, ggx.dtype)
     arrays = _flat_planes(ggx), _flat_planes(index), _flat_planes(y)
     split(_gather, len(arrays[0]), *arrays, work=y.size)
     return y
@@ -248,7 +249,7 @@ def avg_pool2d(x: ndarray, window: Window, out_size: Pair, count_include_pad: bo
     window without any pixel of the image gives 0.
     """
     n, c, *image = x.shape
-    y = np.empty((n, c, *out_size), x.dtype)
+    y = buffers.empty((n, c, *out_size), x.dtype)
     spans = _average_spans(window, (image[0], image[1]), out_size, count_include_pad, divisor)
     split(_average, n * c, _planes(x), *spans, _planes(y), work=y.size * prod(window.size))
     return y
@@ -257,7 +258,7 @@ def avg_pool2d(x: ndarray, window: Window, out_size: Pair, count_include_pad: bo
 def avg_pool2d_grad(gy: ndarray, window: Window, x_shape: Shape, count_include_pad: bool, divisor: int) -> ndarray:
     """Return the gradient of `avg_pool2d`: every pixel of a window gets gy / its divisor."""
     n, c, height, width = x_shape
-    gx = np.empty(x_shape, gy.dtype)
+    gx = buffers.empty(x_shape, gy.dtype)
     spans = _average_spans(window, (height, width), (gy.shape[2], gy.shape[3]), count_include_pad, divisor)
     split(_spread, n * c, _planes(gy), *spans, _planes(gx), work=gx.size + gy.size * prod(window.size))
     return gx
@@ -270,7 +271,7 @@ def adaptive_avg_pool2d(x: ndarray, out_size: Pair) -> ndarray:
     array([[[[0.5, 2. , 3.5]]]])
     """
     n, c, height, width = x.shape
-    y = np.empty((n, c, *out_size), x.dtype)
+    y = buffers.empty((n, c, *out_size), x.dtype)
     spans = _bins(height, out_size[0]), _bins(width, out_size[1])
     split(_average, n * c, _planes(x), *spans, _planes(y), work=x.size + y.size)
     return y
@@ -279,7 +280,7 @@ def adaptive_avg_pool2d(x: ndarray, out_size: Pair) -> ndarray:
 def adaptive_avg_pool2d_grad(gy: ndarray, x_shape: Shape) -> ndarray:
     """Return the gradient of `adaptive_avg_pool2d`: every pixel of a bin gets gy / the bin's pixels."""
     n, c, height, width = x_shape
-    gx = np.empty(x_shape, gy.dtype)
+    gx = buffers.empty(x_shape, gy.dtype)
     spans = _bins(height, gy.shape[2]), _bins(width, gy.shape[3])
     split(_spread, n * c, _planes(gy), *spans, _planes(gx), work=gx.size + gy.size)
     return gx

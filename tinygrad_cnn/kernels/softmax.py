@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy import ndarray
 
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.activation import exp
 from tinygrad_cnn.kernels.compile import Kernel, kernel
 from tinygrad_cnn.kernels.threads import split
@@ -21,7 +22,7 @@ def _along_axis(rows: Kernel, columns: Kernel, arrays: tuple[ndarray, ...], axis
     shape = arrays[0].shape
     axis %= len(shape)
     outer, length, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-    y = np.empty(shape, arrays[0].dtype)
+    y = buffers.empty(shape, arrays[0].dtype)
     if y.size:
         unit, view = (rows, (outer, length)) if inner == 1 else (columns, (outer, length, inner))
         views = [np.ascontiguousarray(x).reshape(view) for x in arrays]

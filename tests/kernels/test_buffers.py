@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn.kernels import buffers
+
+LARGE = (buffers.SMALL // 4 + 7, 3)
+
+
+@pytest.fixture(autouse=True)
+def pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "_pool", {})
+    monkeypatch.setattr(buffers, "_bytes", 0)
+
+
+def address(array: np.ndarray) -> int:
+    return array.ctypes.data
+
+
+def test_memory_that_nobody_refers_to_is_used_again() -> None:
+    a = buffers.empty(LARGE, np.float32)
+    at = address(a)
+    del a
+    assert address(buffers.empty(LARGE, np.float32)) == at
+    assert address(buffers.empty((LARGE[1], LARGE[0]), np.int32)) == at  # the size counts, not shape or dtype
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a, lambda a: a[1:], lambda a: a.T[::-1], lambda a: a.reshape(-1).view(np.int32)[:2], lambda a: [a[0]]],
+)
+def test_memory_that_is_still_seen_is_not(view: Any) -> None:
+    a = buffers.empty(LARGE, np.float32)
+    at = address(a)
+    kept = view(a)
+    del a
+    b = buffers.empty(LARGE, np.float32)
+    assert address(b) != at
+    del kept
+    assert address(buffers.empty(LARGE, np.float32)) == at
+
+
+def test_many_at_once_are_all_different() -> None:
+    arrays = [buffers.empty(LARGE, np.float32) for _ in range(5)]
+    assert len({address(a) for a in arrays}) == 5
+    places = {address(a) for a in arrays}
+    del arrays
+    again = [buffers.empty(LARGE, np.float32) for _ in range(5)]
+    assert {address(a) for a in again} == places
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("shape", [LARGE, (3,), (0, 4), ()])
+def test_arrays_are_what_numpy_gives(shape: tuple[int, ...], dtype: Any) -> None:
+    for array in (buffers.empty(shape, dtype), buffers.zeros(shape, dtype)):
+        assert (array.shape, array.dtype) == (shape, np.dtype(dtype))
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert array.flags.aligned
+    assert not buffers.zeros(shape, dtype).any()
+    if shape == LARGE:
+        assert address(array) % 64 == 0
+
+
+def test_used_memory_is_zeroed_where_asked() -> None:
+    a = buffers.empty(LARGE, np.float32)
+    a.fill(7)
+    del a
+    assert not buffers.zeros(LARGE, np.float32).any()
+
+
+def test_the_pool_is_bounded_and_can_be_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = int(np.prod(LARGE)) * 4
+    monkeypatch.setattr(buffers, "MOST_BYTES", 3 * size + 1000)
+    held = [buffers.empty(LARGE, np.float32) for _ in range(5)]
+    assert len({address(a) for a in held}) == 5
+    assert buffers._bytes <= buffers.MOST_BYTES
+    del held
+    buffers.empty((LARGE[0] * 2, 3), np.float32)  # another size: free blocks make room
+    assert buffers._bytes <= buffers.MOST_BYTES
+    buffers.release()
+    assert buffers._bytes == 0
+    assert not any(buffers._pool.values())
+
+
+def test_release_keeps_what_is_in_use() -> None:
+    a = buffers.empty(LARGE, np.float32)
+    a.fill(3)
+    buffers.release()
+    b = buffers.empty(LARGE, np.float32)
+    b.fill(4)
+    assert (a == 3).all()
+
+
+def test_threads_never_share_a_block() -> None:
+    failures = []
+
+    def work(mark: float) -> None:
+        for _ in range(300):
+            a = buffers.empty(LARGE, np.float32)
+            a.fill(mark)
+            b = buffers.empty(LARGE, np.float32)
+            b.fill(-mark)
+            if not ((a == mark).all() and (b == -mark).all()):
+                failures.append(mark)
+
+    threads = [threading.Thread(target=work, args=(float(i + 1),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_an_interpreter_without_usable_counts_gets_new_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "_FREE", 0)
+    a = buffers.empty(LARGE, np.float32)
+    a.fill(1)
+    del a
+    assert buffers.empty(LARGE, np.float32).shape == LARGE

@@ -1,0 +1,91 @@
+"""Memory that is used again: results are placed in blocks that nobody refers to any more.
+
+A freshly mapped page costs more than most element-wise operations do on it. So large results come from a pool of
+blocks. A block is free when only the pool refers to it; every array on it, and every view of one, refers to it through
+its ``base``, so nothing has to be given back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+# Below this the allocator's own lists are quick, and no pages are mapped.
+SMALL = 2**14
+# Blocks of all sizes together; beyond this arrays are allocated as usual.
+MOST_BYTES = 2**30
+_ALIGN = 64  # a cache line, and the widest vector
+
+# By size in bytes: blocks, each with the offset of its first aligned byte.
+_Block = tuple[np.ndarray, int]
+_pool: dict[int, deque[_Block]] = {}
+_bytes = 0
+
+
+def _take(blocks: deque[_Block], free: int) -> _Block | None:
+    """Take a block out of the pool to which ``free`` references exist: whoever holds it now is alone."""
+    for _ in range(len(blocks)):
+        try:
+            entry = blocks.popleft()
+        except IndexError:  # another thread was faster
+            return None
+        if getrefcount(entry[0]) == free:
+            return entry
+        blocks.append(entry)
+    return None
+
+
+def _references_when_free() -> int:
+    """Return how many references `_take` sees on a free block: it differs between versions of Python."""
+    probe = deque([(np.empty(1, np.uint8), 0)])
+    for free in range(1, 6):
+        if _take(probe, free) is not None:
+            return free
+    return 0  # an interpreter whose counts say nothing: every block counts as used
+
+
+_FREE = _references_when_free()
+
+
+def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Return an uninitialised C-contiguous array, on memory that was used before where there is some."""
+    global _bytes
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALL:
+        return np.empty(shape, dtype)
+    blocks = _pool.get(size)
+    if blocks is None:
+        blocks = _pool.setdefault(size, deque())
+    entry = _take(blocks, _FREE)
+    if entry is None:
+        if _bytes + size > MOST_BYTES:
+            release()
+            if _bytes + size > MOST_BYTES:
+                return np.empty(shape, dtype)
+        block = np.empty(size + _ALIGN, np.uint8)
+        _bytes += block.size
+        entry = block, -block.ctypes.data % _ALIGN
+    array = np.ndarray(shape, dtype, *entry)
+    blocks.append(entry)
+    return array
+
+
+def zeros(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Return a C-contiguous array of zeros, on memory that was used before where there is some."""
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array
+
+
+def release() -> None:
+    """Give all free blocks back to the operating system."""
+    global _bytes
+    for blocks in list(_pool.values()):
+        while (entry := _take(blocks, _FREE)) is not None:
+            _bytes -= entry[0].size
