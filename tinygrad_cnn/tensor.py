@@ -6,6 +6,7 @@ The class body is a table: the spelling of things stands here, what they do in `
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class Tensor(InPlace, NumpyProtocol, PythonProtocol):
     def grad(self) -> Tensor | None:
         """The accumulated gradient of a leaf (or after `retain_grad`), else None."""
         edge = self.edge if self.edge is not None else getattr(self, "_leaf", None)
-        if isinstance(edge, Function) and not edge.retains_grad:
+        if isinstance(edge, Function) and not edge.plan.retains_grad:
             warnings.warn(
                 "the .grad of a tensor that was computed is not kept; call retain_grad() on it before backward(), or "
                 "use grad(output, tensor)",
@@ -183,7 +184,7 @@ class Tensor(InPlace, NumpyProtocol, PythonProtocol):
         if self.edge is None:
             raise RuntimeError("retain_grad: this tensor does not require a gradient")
         if isinstance(self.edge, Function):
-            self.edge.retains_grad = True
+            self.edge.plan = replace(self.edge.plan, retains_grad=True)
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Add the gradient of this tensor with respect to every leaf to that leaf's ``.grad``.

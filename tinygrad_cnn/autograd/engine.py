@@ -121,25 +121,27 @@ class Walk:
                 error.add_note(f"in the backward pass of {node.name}{f' in {node.path}' if node.path else ''}")
             raise
 
-    def add(self, edge: Edge, g: Any) -> None:
-        """Add ``g`` to the total of ``edge``."""
+    def add(self, edge: Edge, g: Any) -> bool:
+        """Add ``g`` to the total of ``edge``; say whether it is the first gradient of a leaf."""
         total = self.totals.get(edge)
         if total is None:
             self.totals[edge] = g
-            if type(edge) is not Leaf:
-                heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, arg-type, misc]
-        elif self.create:
-            self.totals[edge] = total + g
+            if type(edge) is Leaf:
+                return True
+            heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, arg-type, misc]
         elif edge in self.summed:
             np.add(total, g, out=total)
+        elif self.create:
+            self.totals[edge] = total + g
         else:
             self.totals[edge] = np.asarray(total + g)
             self.summed.add(edge)
+        return False
 
     def visit(self, node: Function) -> None:
         """Turn the gradient of a node's result into gradients of its inputs, then free the node."""
-        gy = self.totals[node] if node in self.wanted else self.totals.pop(node)
-        edges = node.edges
+        gy = self.totals[node] if self.wanted and node in self.wanted else self.totals.pop(node)
+        edges, plan = node.edges, node.plan
         if edges is None:
             if self.wanted == {node}:
                 return
@@ -147,7 +149,7 @@ class Walk:
                 f"the graph behind this {node.name} was already used and freed by an earlier backward pass. Pass "
                 "retain_graph=True to that first pass, or add the losses and call backward once"
             )
-        if node.retains_grad and not self.wanted:
+        if plan.retains_grad and not self.wanted:
             deposit(node, self.wrap(gy._data.copy(), gy.edge) if self.create else self.wrap(gy.copy()), self.create)
         if self.useful is not None and not any(edge in self.useful for edge in edges):
             return
@@ -157,7 +159,7 @@ class Walk:
         if self.create:
             check_by_products(node)
             saved = lift(node, self.wrap)
-        for i, rule, arguments in node.plan.rules:
+        for i, rule, arguments in plan.rules:
             if i < 0:
                 gradients = rule(node, gy, *[saved[p] for p in arguments])
                 if len(gradients) != len(edges):
@@ -179,33 +181,36 @@ class Walk:
         if not self.retain:
             node.saved = ()
             node.edges = None
-            for name in node.keeps:
+            for name in plan.by_products:
                 node.__dict__.pop(name, None)
 
     def receive(self, node: Function, edge: Edge, g: Any, gy: Any) -> None:
         """Check what a rule returned and add it to the total of ``edge``."""
-        if g is None:  # zero almost everywhere
-            g = np.zeros(edge.y_shape, edge.y_dtype)
-        if isinstance(g, Variable) is not self.create:
-            if not self.create:
-                raise RuntimeError(f"{node.name}: a rule returned a {type(g).__name__} for arrays; return an array")
-            g = self.wrap(np.asarray(g), None)
-        elif not self.create and type(g) is not ndarray:
-            g = np.asarray(g)
+        if type(g) is not ndarray or self.create:
+            g = self.checked(node, edge, g)
         if g.shape != edge.y_shape:
             g = node.fit(g, edge.y_shape)
-        if g.dtype != edge.y_dtype:
+        if g.dtype is not edge.y_dtype and g.dtype != edge.y_dtype:
             g = g.astype(edge.y_dtype)
-        if type(edge) is Leaf and not self.create and edge not in self.totals and self.belongs_to_nobody(node, g, gy):
+        if self.add(edge, g) and not self.create and self.belongs_to_nobody(node, edge, g, gy):
             self.fresh.add(edge)
-        self.add(edge, g)
 
-    def belongs_to_nobody(self, node: Function, g: ndarray, gy: ndarray) -> bool:
+    def checked(self, node: Function, edge: Edge, g: Any) -> Any:
+        """Return a gradient as an array, or under create_graph as a variable; None means zeros."""
+        if isinstance(g, Variable):
+            if not self.create:
+                raise RuntimeError(f"{node.name}: a rule returned a {type(g).__name__} for arrays; return an array")
+            return g
+        g = np.zeros(edge.y_shape, edge.y_dtype) if g is None else np.asarray(g)
+        return self.wrap(g) if self.create else g
+
+    def belongs_to_nobody(self, node: Function, edge: Edge, g: ndarray, gy: ndarray) -> bool:
         """Say whether a rule's result may become a .grad as it is: neither graph nor another leaf holds its memory."""
         if not (g.flags.c_contiguous and g.flags.writeable):
             return False
         memory = version.owner(g)
-        held = [gy, *node.saved, *vars(node).values(), *(self.totals.get(other) for other in node.edges or () if other)]
+        others = (self.totals.get(other) for other in node.edges or () if other is not None and other is not edge)
+        held = [gy, *node.saved, *vars(node).values(), *others]
         return not any(isinstance(a, ndarray) and version.owner(a) is memory for a in held)
 
 
@@ -218,7 +223,7 @@ def lift(node: Function, wrap: Any) -> list[Any]:
 def check_by_products(node: Function) -> None:
     """Raise where a float array hangs on a node undeclared: at second order it would silently be a constant."""
     for name, value in vars(node).items():
-        if isinstance(value, ndarray) and value.dtype.kind == "f" and name not in node.keeps:
+        if isinstance(value, ndarray) and value.dtype.kind == "f" and name not in node.plan.by_products:
             raise RuntimeError(
                 f"{node.name} keeps the float array 'self.{name}', whose own gradient create_graph would lose. Let the "
                 "rule recompute it from its inputs or 'y', or list it in 'keeps' if it truly is a constant"

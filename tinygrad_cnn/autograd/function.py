@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 from weakref import ref
 
 import numpy as np
@@ -24,13 +25,18 @@ _VARIADIC = 0x04  # the flag of code objects that take *args
 _RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_shape"}
 
 
-class Plan(NamedTuple):
+@dataclass(slots=True)
+class Plan:
     """What a call keeps for backward and which rules will run, given which inputs need gradients."""
 
     rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]  # (input, rule, positions in ``saved``)
     drops: tuple[int, ...]  # positions of the inputs that no rule reads
     keeps_y: bool
     keeps: bool  # anything at all
+    view: bool
+    records: bool  # False for operations without derivatives
+    by_products: tuple[str, ...]  # attributes that are freed with the graph
+    retains_grad: bool = False  # on the plan of one node: retain_grad() was called
 
 
 def no_derivative(function: Function, gy: Any) -> Any:
@@ -67,7 +73,7 @@ class Function:
     # Facts about the class, filled in when it is created.
     input_names: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
-    plans: ClassVar[dict[tuple[int, int], Plan]]  # by which inputs need gradients, as bits, and how many were given
+    plans: ClassVar[dict[int, Plan]]  # by a 1 and then a bit for each input that was given: does it need a gradient?
     differentiable: ClassVar[bool] = True  # False for comparisons and the like: never recorded
     view: ClassVar[bool] = False  # the result shares the memory of the first input
     keeps: ClassVar[tuple[str, ...]] = ()  # attributes that hold arrays until backward
@@ -82,7 +88,6 @@ class Function:
     y_dtype: np.dtype
     owner: ref[ndarray] | None = None
     grad: Any = None
-    retains_grad: bool = False
 
     @property
     def name(self) -> str:
@@ -110,13 +115,15 @@ class Function:
             if isinstance(a, Variable):
                 first, ea, a = a, a.edge, a._data
             y = self.forward(a, b)  # type: ignore[attr-defined]
-            mask = 0 if ea is None else 1
+            mask = 4 if ea is None else 5
             if eb is not None:
                 mask += 2
+            recorded = mask > 4
             arrays, edges = [a, b], (ea, eb)
         else:
-            first, mask = None, 0
+            first = None
             arrays = list(inputs)
+            mask = none = 1 << len(arrays)
             needs: list[Any] = [None] * len(arrays)
             for i, v in enumerate(inputs):
                 if isinstance(v, Variable):
@@ -128,6 +135,7 @@ class Function:
                         mask |= 1 << i
             y = self.forward(*arrays)  # type: ignore[attr-defined]
             edges = tuple(needs)
+            recorded = mask > none
         if type(y) is not ndarray:
             y = np.asarray(y)
         if first is None:
@@ -136,23 +144,24 @@ class Function:
             result = new(first.kind)
             result._data = y
             result.edge = None
-            if mask and self.differentiable and paused_by.get() != get_ident():
-                result.edge = self
-                plan = self.plans.get((mask, len(edges))) or _make_plan(type(self), mask, len(edges))
-                if plan.keeps:
-                    for i in plan.drops:
-                        arrays[i] = None
-                    if plan.keeps_y:
-                        arrays.append(y)
-                    self.saved = arrays
-                self.plan = plan
-                self.edges = edges
-                self.y_shape = y.shape
-                self.y_dtype = y.dtype
-                self.path = module_path.get()
-                if self.view:
-                    self.owner = ref(version.owner(y))
-                self.tick = tick()
+            if recorded and (not (paused := paused_by.get()) or paused != get_ident()):
+                plan = self.plans.get(mask) or _make_plan(type(self), mask)
+                if plan.records:
+                    if plan.keeps:
+                        for i in plan.drops:
+                            arrays[i] = None
+                        if plan.keeps_y:
+                            arrays.append(y)
+                        self.saved = arrays
+                    if plan.view:
+                        self.owner = ref(version.owner(y))
+                    result.edge = self
+                    self.plan = plan
+                    self.edges = edges
+                    self.y_shape = y.shape
+                    self.y_dtype = y.dtype
+                    self.path = module_path.get()
+                    self.tick = tick()
         watch = observer.get()
         if watch is not None:
             watch(self, inputs, result)
@@ -230,14 +239,17 @@ def _rule_arguments(cls: type[Function], rule: Callable[..., Any]) -> tuple[str,
     return names
 
 
-def _make_plan(cls: type[Function], mask: int, count: int) -> Plan:
+def _make_plan(cls: type[Function], mask: int) -> Plan:
+    count = mask.bit_length() - 1
     positions: dict[str, tuple[int, ...]] = {name: (i,) for i, name in enumerate(cls.input_names)}
     positions["y"] = (count,)
     if cls.variadic:
         positions[cls.input_names[-1]] = tuple(range(count))
     rules = []
     kept: set[int] = set()
-    if joint := getattr(cls, "backward", None):
+    if not cls.differentiable:
+        pass
+    elif joint := getattr(cls, "backward", None):
         rules.append((-1, joint))
     else:
         for i, name in enumerate(cls.input_names[:count]):
@@ -255,7 +267,7 @@ def _make_plan(cls: type[Function], mask: int, count: int) -> Plan:
         planned.append((i, rule, needed))
     inputs = kept - {count}
     drops = tuple(i for i in range(count) if i not in inputs)
-    plan = Plan(tuple(planned), drops, count in kept, bool(kept))
+    plan = Plan(tuple(planned), drops, count in kept, bool(kept), cls.view, cls.differentiable, cls.keeps)
     if not cls.variadic:  # the number of masks of a variadic operation has no bound
-        cls.plans[mask, count] = plan
+        cls.plans[mask] = plan
     return plan

@@ -211,13 +211,18 @@ class Cast(Elementwise):
 
     def __init__(self, dtype: np.dtype) -> None:
         self.dtype = dtype
-        self.differentiable = dtype.kind == "f"  # type: ignore[misc]
 
     def forward(self, x: ndarray) -> ndarray:
         return x.astype(self.dtype)
 
     def grad_x(self, gy: Any) -> Any:
         return gy
+
+
+class CastToInteger(Cast):
+    """The same numbers as integers or bools, which have no derivative."""
+
+    differentiable = False
 
 
 class Clone(Elementwise):
@@ -235,7 +240,7 @@ def astype(input: Any, dtype: Any) -> Any:
     dtype = np.dtype(dtype)
     if dtype.kind not in "biuf" or dtype == np.float16:
         raise TypeError(f"{place('astype')}: {dtype} is not supported; use float32, float64, an integer type or bool")
-    return input if input.dtype == dtype else Cast(dtype).apply(input)
+    return input if input.dtype == dtype else (Cast if dtype.kind == "f" else CastToInteger)(dtype).apply(input)
 
 
 def clone(input: Any) -> Any:

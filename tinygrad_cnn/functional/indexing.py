@@ -37,7 +37,6 @@ class Index(Function):
 
     def __init__(self, key: Any) -> None:
         self.key = key
-        self.view = is_basic(key)  # type: ignore[misc]
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
@@ -48,6 +47,12 @@ class Index(Function):
 
     def grad_x(self, gy: Any) -> Any:
         return Scatter(self.key, self.x_shape).apply(gy)
+
+
+class Slice(Index):
+    """x[key] for ints, slices, None and ...: a view of x."""
+
+    view = True
 
 
 class Scatter(Function):
@@ -65,12 +70,17 @@ class Scatter(Function):
         return gx
 
     def grad_gy(self, ggx: Any) -> Any:
-        return Index(self.key).apply(ggx)
+        return read(ggx, self.key)
+
+
+def read(x: Any, key: Any) -> Any:
+    """Return x[key] for a key without tensors."""
+    return (Slice if is_basic(key) else Index)(key).apply(x)
 
 
 def index(input: Any, key: Any) -> Any:
     """Return ``input[key]``: ints, slices, None, ..., integer and boolean arrays or tensors, and tuples of them."""
-    return Index(array_key(key)).apply(input)
+    return read(input, array_key(key))
 
 
 class SetItem(Function):
@@ -90,7 +100,7 @@ class SetItem(Function):
         return Mask(~written).apply(gy)
 
     def grad_v(self, gy: Any) -> Any:
-        return Index(self.key).apply(gy)
+        return read(gy, self.key)
 
     def fit(self, g: Any, shape: Shape) -> Any:
         """Sum over the axes along which v was broadcast."""

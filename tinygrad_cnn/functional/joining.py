@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.functional.indexing import Index
+from tinygrad_cnn.functional.indexing import read
 from tinygrad_cnn.functional.shape import axis_index, shape_of, sizes, unsqueeze
 from tinygrad_cnn.state import place
 
@@ -28,8 +28,7 @@ class Cat(Function):
         before = (slice(None),) * self.axis
         pieces = zip(self.cuts[:-1], self.cuts[1:], strict=True)
         return [
-            Index((*before, slice(start, stop))).apply(gy) if self.needs(i) else None
-            for i, (start, stop) in enumerate(pieces)
+            read(gy, (*before, slice(start, stop))) if self.needs(i) else None for i, (start, stop) in enumerate(pieces)
         ]
 
 
