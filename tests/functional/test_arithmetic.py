@@ -155,6 +155,16 @@ def test_powers_at_zero_up_to_the_third_order() -> None:
         assert found == wanted
 
 
+def test_the_exponent_zero() -> None:
+    """The derivative of x**p by x is 0 for p = 0 at any x; its own derivative by p is 1/x there."""
+    x = Tensor([0.0, 4.0, np.inf], requires_grad=True)
+    (x ** np.zeros(3, np.float32)).sum().backward()
+    assert x.grad.tolist() == [0, 0, 0]
+    x, p = (Tensor(np.array(v), requires_grad=True) for v in (4.0, 0.0))
+    (gx,) = grad(x**p, x, create_graph=True)
+    assert grad(gx, p)[0].item() == 0.25
+
+
 def test_nan_propagates_through_maximum() -> None:
     assert np.isnan(F.maximum(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))).all()
     assert np.isnan(F.minimum(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))).all()

@@ -109,7 +109,7 @@ def test_chosen_derivatives() -> None:
     assert slopes(F.maximum, 3.0, 3.0) == slopes(F.minimum, 3.0, 3.0) == [0.5, 0.5]
     assert slopes(F.maximum, 3.0, 4.0) == slopes(F.minimum, 4.0, 3.0) == [0, 1]
     clamp = lambda x: F.clamp(x, -1, 2)
-    assert [slopes(clamp, v)[0] for v in (-1.5, -1, 0, 2, 2.5)] == [0, 1, 1, 1, 0]
+    assert [slopes(clamp, v)[0] for v in (-1.5, -1, 0, 2, 2.5, np.nan)] == [0, 1, 1, 1, 0, 0]
     assert [slopes(lambda x, p=p: x**p, 0.0)[0] for p in (0, 1, 2, 3)] == [0, 1, 0, 0]
     assert slopes(F.pow, 0.0, 2.0) == [0, 0]
     assert slopes(F.pow, 0.0, 1.0) == [1, 0]

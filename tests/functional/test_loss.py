@@ -163,6 +163,8 @@ def test_no_samples() -> None:
     assert y.item() == 0
     assert grad(y, x)[0].shape == (0, C)
     assert F.nll_loss(x, none, reduction="sum").item() == 0
+    for loss in (F.cross_entropy, F.nll_loss):
+        assert grad(loss(x, none, Tensor(np.ones(C, np.float32))), x, create_graph=True)[0].shape == (0, C)
     assert np.isnan(F.mse_loss(x, x.detach()).item())
 
 

@@ -103,8 +103,9 @@ class Pow(Binary):
     def grad_x1(self, gy: Any, x1: Any, x2: Any) -> Any:
         if not isinstance(x2, (ndarray, Variable)):
             return gy * 0.0 if x2 == 0 else gy if x2 == 1 else gy * (x2 * x1 ** (x2 - 1))
-        # where x2 = 0 the factor x2 makes 0 of any power of x1 but an infinite one
-        return gy * (x2 * x1 ** where(x2 == 0, 1.0, sub(x2, 1)))
+        # where x2 = 0 the factor x2 makes 0 of any power of x1 but that of 0, which is infinite
+        base = where(x2 == 0, where(x1 == 0, 1.0, x1), x1)
+        return gy * (x2 * base ** sub(x2, 1))
 
     def grad_x2(self, gy: Any, x1: Any, y: Any) -> Any:
         return gy * (y * log(where(x1 == 0, 1.0, x1)))  # 0 at x1 = 0

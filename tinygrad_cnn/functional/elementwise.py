@@ -153,8 +153,8 @@ class Clamp(Elementwise):
 
     def grad_x(self, gy: Any, x: Any) -> Any:
         if self.low is not None:
-            gy = where(x < self.low, 0.0, gy)
-        return gy if self.high is None else where(x > self.high, 0.0, gy)
+            gy = where(x >= self.low, gy, 0.0)  # not at NaN either
+        return gy if self.high is None else where(x <= self.high, gy, 0.0)
 
 
 def neg(input: Any) -> Any:

@@ -15,7 +15,7 @@ from tinygrad_cnn.functional.elementwise import astype, neg, where
 from tinygrad_cnn.functional.label import checked_labels, one_hot
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import mean, sum
-from tinygrad_cnn.functional.shape import expand, permute, reshape, shape_of
+from tinygrad_cnn.functional.shape import expand, permute, reshape, shape_of, unsqueeze
 from tinygrad_cnn.kernels import loss as kernel
 from tinygrad_cnn.state import place
 
@@ -63,7 +63,7 @@ class LabelLoss(Function):
         a = permute(chosen, 0, 2, 1) * (1 - self.smoothing) + self.smoothing / classes  # (N, S, C) -> (N, C, S)
         if weight is not None:
             a = a * reshape(weight, classes, 1)
-        return where(counts.reshape(len(x), 1, -1), a, 0.0)
+        return where(unsqueeze(counts, 1), a, 0.0)
 
 
 class NLLLoss(LabelLoss):
@@ -78,7 +78,7 @@ class NLLLoss(LabelLoss):
         if type(gy) is ndarray:
             shape = scores(x).shape
             return kernel.nll_loss_grad(g, labels, weight, self.ignore_index, shape, x.dtype).reshape(x.shape)
-        gx = -self.coefficients(scores(x), labels, weight) * g.reshape(len(x), 1, -1)
+        gx = -self.coefficients(scores(x), labels, weight) * unsqueeze(g, 1)
         return gx.reshape(x.shape)
 
     grad_target = grad_weight = no_derivative
@@ -107,7 +107,7 @@ class CrossEntropy(LabelLoss):
                 g, x, labels, weight, self.log_sums, self.ignore_index, self.smoothing
             ).reshape(x_shape)
         a = self.coefficients(x, labels, weight)
-        gx = (softmax(x, 1) * sum(a, 1, True) - a) * g.reshape(len(x), 1, -1)
+        gx = (softmax(x, 1) * sum(a, 1, True) - a) * unsqueeze(g, 1)
         return gx.reshape(x_shape)
 
     grad_target = grad_weight = no_derivative
