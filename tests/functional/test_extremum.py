@@ -48,3 +48,12 @@ def test_nan_is_the_largest_and_the_smallest() -> None:
     for f in (F.amax, F.amin, F.max, F.min):
         assert np.isnan(f(x))
     assert F.argmax(x) == F.max(x, 0)[1] == 1
+
+
+@pytest.mark.parametrize("op", ["max", "min", "argmax", "argmin"])
+def test_axis_and_keepdims_are_names_too(op: str, rng: np.random.Generator) -> None:
+    x, f = distinct(rng, 2, 3, 4), getattr(F, op)
+    found, wanted = f(x, axis=1, keepdims=True), f(x, 1, True)
+    for a, b in zip(found, wanted, strict=True) if isinstance(found, tuple) else [(found, wanted)]:
+        np.testing.assert_array_equal(a, b)
+        assert a.shape == (2, 1, 4)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from tinygrad_cnn import Tensor, grad
 from tinygrad_cnn import functional as F
@@ -22,3 +25,14 @@ def test_a_part_that_needs_no_gradient() -> None:
 def test_padding_value() -> None:
     y = F.pad(np.ones((1, 2)), (1, 0), value=-np.inf)
     assert y.tolist() == [[-np.inf, 1, 1]]
+
+
+@pytest.mark.parametrize("join", [F.cat, F.stack])
+def test_integers_meet_float32_as_float32(join: Any) -> None:
+    i, f = np.arange(3), Tensor(np.ones(3, np.float32), requires_grad=True)
+    y = join([i, f])
+    assert y.dtype == np.float32
+    (y * y).sum().backward()
+    assert f.grad.dtype == np.float32
+    assert join([i, np.ones(3)]).dtype == np.float64
+    assert join([i, i > 1]).dtype == np.int64

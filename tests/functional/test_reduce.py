@@ -160,3 +160,13 @@ def test_truth_is_bools_without_a_gradient() -> None:
     assert not x.any().requires_grad
     assert bool(np.all(x > -1))
     assert not np.any(x.detach() < 0)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32, np.int64])
+def test_a_product_of_integers_does_not_wrap(dtype: Any) -> None:
+    x = np.array([[100, 200], [3, 1]]).astype(dtype)
+    for dim in (None, 0):
+        y = F.prod(x, dim)
+        assert y.dtype == np.int64
+        np.testing.assert_array_equal(y, np.prod(x, dim, dtype=np.int64))
+    assert F.prod(x, axis=1, keepdims=True).shape == (2, 1)

@@ -123,7 +123,9 @@ def _along(op: str, input: Any, dim: int, keepdim: bool, largest: bool) -> Any:
     return values, indices if isinstance(values, ndarray) else values.wrap(indices)
 
 
-def max(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
+def max(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Any:
     """Return the largest value, or (values, indices) along ``dim``.
 
     Without ``dim`` equal maxima share the gradient; with it all goes to the index returned, the first of them.
@@ -133,13 +135,15 @@ def max(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int 
     (array([5., 7.]), array([1, 0]))
     """
     dim = either("max", dim, axis)
-    return amax(input) if dim is None else _along("max", input, dim, keepdim, True)
+    return amax(input) if dim is None else _along("max", input, dim, keepdim or keepdims, True)
 
 
-def min(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
+def min(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Any:
     """Return the smallest value, or (values, indices) along ``dim``, with the rules of `max`."""
     dim = either("min", dim, axis)
-    return amin(input) if dim is None else _along("min", input, dim, keepdim, False)
+    return amin(input) if dim is None else _along("min", input, dim, keepdim or keepdims, False)
 
 
 def _arg(op: str, input: Any, dim: int | None, keepdim: bool, largest: bool) -> Any:
@@ -148,11 +152,15 @@ def _arg(op: str, input: Any, dim: int | None, keepdim: bool, largest: bool) -> 
     return ArgExtremum(at, keepdim, largest).apply(input)
 
 
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
+def argmax(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Any:
     """Return the index (int64) of the first largest value, of the flattened input where ``dim`` is None."""
-    return _arg("argmax", input, either("argmax", dim, axis), keepdim, True)
+    return _arg("argmax", input, either("argmax", dim, axis), keepdim or keepdims, True)
 
 
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
+def argmin(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Any:
     """Return the index (int64) of the first smallest value, of the flattened input where ``dim`` is None."""
-    return _arg("argmin", input, either("argmin", dim, axis), keepdim, False)
+    return _arg("argmin", input, either("argmin", dim, axis), keepdim or keepdims, False)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.functional.elementwise import FLOAT64, result_type
 from tinygrad_cnn.functional.indexing import read
 from tinygrad_cnn.functional.shape import axis_index, shape_of, sizes, unsqueeze
 from tinygrad_cnn.state import place
@@ -22,7 +23,8 @@ class Cat(Function):
 
     def forward(self, *xs: ndarray) -> ndarray:
         self.cuts = np.cumsum([0, *(x.shape[self.axis] for x in xs)]).tolist()
-        return np.concatenate(xs, self.axis)
+        y = np.concatenate(xs, self.axis)
+        return y.astype(result_type(*xs), copy=False) if y.dtype == FLOAT64 else y  # integers meet floats as float32
 
     def backward(self, gy: Any) -> list[Any]:
         before = (slice(None),) * self.axis

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.arithmetic import mul
-from tinygrad_cnn.functional.elementwise import sqrt
+from tinygrad_cnn.functional.elementwise import astype, sqrt
 from tinygrad_cnn.functional.indexing import index
 from tinygrad_cnn.functional.joining import cat
 from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, expand, permute, reshape, shape_of
@@ -162,8 +162,10 @@ def any(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
     return Truth(axes_tuple("any", either("any", dim, axis), len(input.shape)), keepdim or keepdims, False).apply(input)
 
 
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
-    """Return the product over one axis (or all elements).
+def prod(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None, keepdims: bool = False
+) -> Any:
+    """Return the product over one axis (or all elements); integers and bools give int64.
 
     It is a tree of pairwise products, so the gradient needs no division and is exact where elements are zero.
 
@@ -172,6 +174,8 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int
     24.0
     """
     dim, ndim = either("prod", dim, axis), len(input.shape)
+    if input.dtype.kind != "f":
+        input = astype(input, np.int64)  # a product of bytes would wrap at 256
     at = 0 if dim is None else axis_index("prod", dim, ndim)
     kept = tuple(1 if dim is None or i == at else n for i, n in enumerate(input.shape))
     if dim is None:
@@ -183,4 +187,6 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, axis: int
     while (n := x.shape[0]) > 1:
         product = mul(index(x, slice(0, n // 2)), index(x, slice(n // 2, n // 2 * 2)))
         x = product if n % 2 == 0 else cat([product, index(x, slice(n - 1, n))])
-    return reshape(x, kept if keepdim else tuple(n for i, n in enumerate(input.shape) if dim is not None and i != at))
+    return reshape(
+        x, kept if keepdim or keepdims else tuple(n for i, n in enumerate(input.shape) if dim is not None and i != at)
+    )
