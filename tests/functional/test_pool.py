@@ -142,6 +142,15 @@ def test_avg_pool_derivatives(
     derivatives(lambda x: F.avg_pool2d(x, *window) ** 3, x)
 
 
+def test_ceil_mode_on_an_image_smaller_than_the_window(derivatives: Callable[..., None]) -> None:
+    x = np.arange(4.0).reshape(1, 1, 2, 2)
+    assert F.max_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[3]]]]
+    assert F.avg_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[1.5]]]]
+    assert F.avg_pool2d(x[..., :1], (3, 4), 2, (0, 1), ceil_mode=True).tolist() == [[[[2 / 6]]]]  # 2 rows x 3 columns
+    derivatives(lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True) ** 2, x)
+    derivatives(lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True) ** 2, x)
+
+
 def test_ceil_mode_counts_no_overhang() -> None:
     x = np.arange(49.0).reshape(1, 7, 7)
     assert F.avg_pool2d(x, 2, 3, ceil_mode=True)[0].tolist() == [[4, 7, 9.5], [25, 28, 30.5], [42.5, 45.5, 48]]

@@ -138,6 +138,14 @@ def test_ceil_mode_adds_a_window_for_what_is_left_over(h: int, kh: int, sh: int,
     assert window.out_size("max_pool2d", (h, 7), ceil_mode=True) == (len(starts), 7)
 
 
+def test_in_ceil_mode_a_window_may_hang_over_a_small_image() -> None:
+    window = Window((3, 4), (2, 3), ((0, 0), (1, 1)), (1, 1))
+    assert window.out_size("max_pool2d", (2, 1), ceil_mode=True) == (1, 1)
+    for image, ceil_mode in (((2, 1), False), ((1, 3), True)):  # ceil((1 - 3)/2) + 1 = 0 windows
+        with pytest.raises(ValueError, match="the window is larger than the image: height"):
+            window.out_size("max_pool2d", image, ceil_mode)
+
+
 def test_a_window_larger_than_the_image_is_explained_with_its_numbers() -> None:
     window = Window((2, 5), (1, 1), ((0, 0), (1, 2)), (1, 3))
     with pytest.raises(ValueError, match=r"^conv2d: the window is larger than the image: ") as error:
