@@ -52,19 +52,30 @@ def train(config, folder, resume=False, path=None, checkpoint_every=0):
     return score
 
 
+def at_least(least, kind=int):
+    """Return a reader of numbers that are not below ``least``."""
+
+    def number(text):
+        if not (value := kind(text)) >= least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        return value
+
+    return number
+
+
 def main(words=None):
     """Read the arguments and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", choices=[*DATASETS, "synthetic"], default="mnist")
     parser.add_argument("--data", help="a folder with the four IDX files, instead of searching for them")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=0.005, help="the largest learning rate of the cycle")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--epochs", type=at_least(1), default=4)
+    parser.add_argument("--batch-size", type=at_least(1), default=128)
+    parser.add_argument("--lr", type=at_least(0, float), default=0.005, help="the largest learning rate of the cycle")
     parser.add_argument("--quick", action="store_true", help="two epochs on synthetic digits, in seconds")
     parser.add_argument("--resume", action="store_true", help="continue the newest run")
     parser.add_argument("--runs", default="runs", help="the folder that runs are kept in")
-    parser.add_argument("--checkpoint-every", type=int, default=0, help="batches between checkpoints besides epochs")
+    parser.add_argument("--checkpoint-every", type=at_least(0), default=0, help="batches between checkpoints")
     options = parser.parse_args(words)
 
     if options.resume:  # the run knows what it is: dataset, seed and the rest come from its checkpoint
@@ -81,4 +92,7 @@ def main(words=None):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as error:  # no data, no checkpoint, a full disk: the message says what to do
+        sys.exit(f"train_mnist: {error}")

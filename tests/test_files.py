@@ -152,3 +152,9 @@ def test_kill_in_the_middle_of_writes_leaves_a_whole_file(tmp_path, delay):
     content = path.read_bytes()
     assert len(content) == 640_000
     assert len(set(content)) == 1
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left.*weights") as error, atomic_write(tmp_path / "weights"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(tmp_path / "weights")

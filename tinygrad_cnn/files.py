@@ -45,8 +45,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             os.replace(temporary, path)  # before the lock goes: nobody may take the finished file for an orphan
         _sync_folder(folder)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # "no space left on device" names no file
+            error.filename = os.fspath(path)
         raise
 
 

@@ -43,6 +43,31 @@ def test_resume_without_a_run_says_what_to_do(example, tmp_path):
         example.main(["--resume", "--runs", str(tmp_path)])
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
+        (["--batch-size", "-3"], "argument --batch-size: must be at least 1, got -3"),
+        (["--lr", "nan"], "argument --lr: must be at least 0, got nan"),
+        (["--checkpoint-every", "-1"], "argument --checkpoint-every: must be at least 0, got -1"),
+        (["--seed", "one"], "argument --seed: invalid number value: 'one'"),
+    ],
+)
+def test_bad_arguments_start_no_run(example, tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit):
+        example.main([*words, "--runs", str(tmp_path / "runs")])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_machine_lacks_is_one_line(tmp_path):
+    words = ["--data", str(tmp_path / "nowhere"), "--runs", str(tmp_path)]
+    ended = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("train_mnist: MNIST: no source has")
+    assert "Traceback" not in ended.stderr
+
+
 def test_kill_and_resume_end_in_the_same_bits(tmp_path):
     command = [sys.executable, str(SCRIPT), "--quick", "--checkpoint-every", "3", "--runs"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)

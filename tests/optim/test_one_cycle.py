@@ -108,6 +108,9 @@ def test_a_restored_schedule_continues_to_the_same_bits() -> None:
         ({"total_steps": 0}, "total_steps must be a positive int, got 0"),
         ({"total_steps": 5, "pct_start": 2}, "pct_start is a part, from 0 to 1; got 2"),
         ({"total_steps": 5, "anneal_strategy": "exp"}, "anneal_strategy must be 'cos' or 'linear', got 'exp'"),
+        ({"total_steps": 5, "max_lr": -1.0}, "max_lr must be finite and at least 0, got -1.0"),
+        ({"total_steps": 5, "max_lr": float("nan")}, "max_lr must be finite and at least 0, got nan"),
+        ({"total_steps": 5, "div_factor": 0}, "div_factor and final_div_factor must be positive, got 0, 10000.0"),
         ({"total_steps": 5, "max_lr": [1, 2, 3]}, "max_lr: one value for each of 2 parameter groups is needed, got 3"),
     ],
 )

@@ -166,3 +166,9 @@ def test_without_matplotlib_the_run_is_kept(tmp_path, parts, capsys, monkeypatch
     train(tmp_path / "run", parts())
     assert "no pictures: pictures need matplotlib" in capsys.readouterr().out
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_negative_number_of_batches_between_checkpoints_is_refused(tmp_path, parts):
+    with pytest.raises(ValueError, match="Run: checkpoint_every counts batches, 0 for none; got -1"):
+        Run(tmp_path / "run", **parts(), config={}, checkpoint_every=-1)
+    assert not (tmp_path / "run").exists()

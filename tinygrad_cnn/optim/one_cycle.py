@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tinygrad_cnn.optim.optimizer import Optimizer
@@ -63,6 +64,12 @@ class OneCycleLR(LRScheduler):
         self.peak = pct_start * self.total_steps - 1
         self.anneal_strategy = anneal_strategy
         self.max_lrs = for_each_group("max_lr", max_lr, optimizer)
+        if not all(0 <= high < math.inf for high in self.max_lrs):  # NaN included
+            raise ValueError(f"OneCycleLR: max_lr must be finite and at least 0, got {max_lr}")
+        if not (div_factor > 0 and final_div_factor > 0):
+            raise ValueError(
+                f"OneCycleLR: div_factor and final_div_factor must be positive, got {div_factor}, {final_div_factor}"
+            )
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor
         self.cycle_momentum = cycle_momentum

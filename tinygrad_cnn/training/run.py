@@ -47,6 +47,7 @@ class Run:
     Raises:
         FileExistsError: the folder holds a run and ``resume`` is False: nothing is overwritten.
         FileNotFoundError: there is nothing to resume.
+        ValueError: ``checkpoint_every`` is negative, or the checkpoint does not fit.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Run:
         resume: bool = False,
         checkpoint_every: int = 0,
     ) -> None:
+        if checkpoint_every < 0:
+            raise ValueError(f"Run: checkpoint_every counts batches, 0 for none; got {checkpoint_every}")
         self.folder = Path(folder)
         self.model, self.optimizer, self.scheduler, self.loader = model, optimizer, scheduler, loader
         self.config, self.checkpoint_every = config, checkpoint_every
