@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -35,6 +35,21 @@ def test_a_seed_fixes_the_stream_and_keeps_the_generator() -> None:
 def test_a_seed_is_a_whole_number(seed: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="manual_seed: seed must be"):
         state.manual_seed(seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda g: tinygrad_cnn.rand(2, generator=g),
+        lambda g: tinygrad_cnn.randn(2, generator=g),
+        lambda g: tinygrad_cnn.functional.dropout(np.ones(2), generator=g),
+        lambda g: tinygrad_cnn.nn.init.normal_(tinygrad_cnn.zeros(2), generator=g),
+    ],
+)
+def test_a_bare_seed_is_no_generator(draw: Callable[[object], object]) -> None:
+    for seed in (0, 7):  # 0 must not pass for None
+        with pytest.raises(TypeError, match=f"generator must be a numpy.random.Generator.* got {seed}"):
+            draw(seed)
 
 
 def test_a_generator_state_goes_through_json_and_continues_exactly() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.functional.shape import sizes
-from tinygrad_cnn.state import default_generator
+from tinygrad_cnn.state import generator_for
 from tinygrad_cnn.tensor import Tensor, as_array
 
 
@@ -44,7 +44,7 @@ def randn(
     *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
     """Return standard normal numbers from ``generator`` (the default one, see `manual_seed`, where None)."""
-    array = (generator or default_generator()).standard_normal(sizes("randn", shape), dtype)
+    array = generator_for("randn", generator).standard_normal(sizes("randn", shape), dtype)
     return Tensor(np.asarray(array), None, requires_grad)
 
 
@@ -52,7 +52,7 @@ def rand(
     *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
     """Return uniform numbers in [0, 1) from ``generator`` (the default one where None)."""
-    array = (generator or default_generator()).random(sizes("rand", shape), dtype)
+    array = generator_for("rand", generator).random(sizes("rand", shape), dtype)
     return Tensor(np.asarray(array), None, requires_grad)
 
 

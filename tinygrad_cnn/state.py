@@ -64,6 +64,18 @@ def manual_seed(seed: int) -> np.random.Generator:
     return generator
 
 
+def generator_for(op: str, generator: np.random.Generator | None) -> np.random.Generator:
+    """Return the generator that ``op`` was given, the default one for None; TypeError for a bare seed and the like."""
+    if generator is None:
+        return default_generator()
+    if not isinstance(generator, np.random.Generator):
+        raise TypeError(
+            f"{place(op)}: generator must be a numpy.random.Generator, such as numpy.random.default_rng(0), got "
+            f"{generator!r}"
+        )
+    return generator
+
+
 def generator_state(generator: np.random.Generator | None = None) -> dict[str, Any]:
     """Return the state of a generator (the default one where None) as a dict of JSON values."""
     return dict((generator or default_generator()).bit_generator.state)

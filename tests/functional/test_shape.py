@@ -102,6 +102,8 @@ def test_reshapes_share_memory_and_cat_does_not() -> None:
         (lambda x: F.flatten(x, 2), IndexError, r"flatten: dim 2 is out of range for 2 dimensions \(-2 to 1\)"),
         (lambda x: F.unsqueeze(x, 3), IndexError, "unsqueeze: dim 3 is out of range for 3 dimensions"),
         (lambda x: F.squeeze(x, "0"), TypeError, "squeeze: dim must be an int"),
+        (lambda x: F.sum(x, Tensor(1.0)), TypeError, "sum: dim must be an int"),
+        (lambda x: F.reshape(x, Tensor([1.0, 2.0]), 3), TypeError, "reshape: sizes must be ints"),
         (lambda x: F.permute(x, 0), ValueError, r"permute: dims \(0,\) must name each of the 2 axes once"),
         (lambda x: F.permute(x, 0, 0), ValueError, "must name each"),
         (lambda x: F.transpose(x, 0, 2), IndexError, "transpose: dim 2"),

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
-from tinygrad_cnn.state import default_generator, place
+from tinygrad_cnn.state import generator_for, place
 
 
 class Dropout(Function):
@@ -58,5 +58,5 @@ def dropout(
         return input
     if p == 1:
         return Dropout(np.zeros(input.shape, bool), 1.0).apply(input)
-    draws = (generator or default_generator()).random(input.shape, np.float32)
+    draws = generator_for("dropout", generator).random(input.shape, np.float32)
     return Dropout(np.asarray(draws >= p), 1 / (1 - p)).apply(input)

@@ -78,7 +78,11 @@ class Unary(Elementwise):
     """y = ufunc(x), in the dtype of x."""
 
     def forward(self, x: ndarray) -> ndarray:
-        return self.ufunc(x)
+        try:
+            return self.ufunc(x)
+        except TypeError:
+            kind = getattr(x, "dtype", type(x).__name__)
+            raise TypeError(f"{place(self.name)}: takes numbers, got {kind}; convert bools with .astype()") from None
 
     grad_x: Callable[..., Any] = zero_derivative
 

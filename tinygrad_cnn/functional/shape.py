@@ -36,7 +36,7 @@ def axis_index(op: str, dim: Any, ndim: int) -> int:
     """Return ``dim`` counted from the front, or raise an error that names the range."""
     try:
         index = dim.__index__()
-    except AttributeError:
+    except (AttributeError, TypeError):  # a float, or a tensor that is no index
         raise TypeError(f"{place(op)}: dim must be an int, got {dim!r}") from None
     if not -ndim <= index < ndim:
         raise IndexError(f"{place(op)}: dim {index} is out of range for {ndim} dimensions ({-ndim} to {ndim - 1})")
@@ -47,7 +47,7 @@ def axes_tuple(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
     """Return sorted axes counted from the front; None means all of them."""
     if dim is None:
         return tuple(range(ndim))
-    axes = [axis_index(op, d, ndim) for d in (dim if isinstance(dim, Iterable) else (dim,))]
+    axes = [axis_index(op, d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
     if len(set(axes)) < len(axes):
         raise ValueError(f"{place(op)}: dim {dim!r} names an axis twice")
     return tuple(sorted(axes))
@@ -58,7 +58,7 @@ def sizes(op: str, shape: Sequence[Any]) -> tuple[int, ...]:
     parts = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Iterable) else tuple(shape)
     try:
         return tuple(part.__index__() for part in parts)
-    except AttributeError:
+    except (AttributeError, TypeError):
         raise TypeError(f"{place(op)}: sizes must be ints, got {parts}") from None
 
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinygrad_cnn.autograd import no_grad
-from tinygrad_cnn.state import default_generator
+from tinygrad_cnn.state import generator_for
 from tinygrad_cnn.tensor import Tensor
 
 Generator = np.random.Generator
@@ -45,12 +45,12 @@ def _write(tensor: Tensor, values: np.ndarray | float) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers drawn evenly from [a, b)."""
-    return _write(tensor, (generator or default_generator()).uniform(a, b, tensor.shape))
+    return _write(tensor, generator_for("init", generator).uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with normal numbers."""
-    return _write(tensor, (generator or default_generator()).normal(mean, std, tensor.shape))
+    return _write(tensor, generator_for("init", generator).normal(mean, std, tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
