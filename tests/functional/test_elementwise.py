@@ -160,6 +160,16 @@ def test_a_clone_is_a_copy() -> None:
         (lambda: F.add(Tensor([1.0]), [1.0]), TypeError, "Add: cannot combine a Tensor with list"),
         (lambda: F.where(np.ones(2), 1.0, 2.0), TypeError, "where: the condition must be of dtype bool, got float64"),
         (lambda: F.where(np.ones(2, bool), np.ones(3), 0.0), ValueError, "where: shapes .* do not broadcast"),
+        (
+            lambda: Tensor([1.0]) * np.array([1j]),
+            TypeError,
+            "Mul: takes real .* got float32 and complex128",
+        ),
+        (
+            lambda: Tensor([1]) + np.array([1], object),
+            TypeError,
+            "Add: takes real .* got int64 and object",
+        ),
         (lambda: -Tensor([True]), TypeError, "Neg: takes numbers, got bool"),
         (lambda: F.clamp(F64), ValueError, "clamp: give at least one of min and max"),
         (lambda: F.clamp(F64, Tensor(F64)), TypeError, r"clamp: min must be a number.*maximum\(\)"),

@@ -33,6 +33,9 @@ class Binary(Elementwise):
         for x in (x1, x2):
             if not isinstance(x, (ndarray, np.generic, int, float)):
                 raise TypeError(f"{place(self.name)}: cannot combine a Tensor with {type(x).__name__} {x!r}")
+        if y.dtype.kind not in "biuf":  # an array of complex numbers, objects, text
+            kinds = [str(getattr(x, "dtype", type(x).__name__)) for x in (x1, x2)]
+            raise TypeError(f"{place(self.name)}: takes real numbers and bools, got {' and '.join(kinds)}")
         return y.astype(result_type(x1, x2), copy=False) if y.dtype == FLOAT64 else y
 
     def explain(self, x1: Any, x2: Any, error: Exception) -> Exception:
