@@ -16,7 +16,7 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
-from tinygrad_cnn.kernels import conv as kernel
+from tinygrad_cnn.kernels import conv, conv_grad
 from tinygrad_cnn.kernels.geometry import (
     Padding,
     Pair,
@@ -27,6 +27,7 @@ from tinygrad_cnn.kernels.geometry import (
     same_padding,
     whole,
 )
+from tinygrad_cnn.kernels.reduce import channel_sum
 from tinygrad_cnn.state import place
 
 
@@ -47,7 +48,7 @@ class Conv2d(Function):
 
     def forward(self, x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
         self.x_shape, self.w_shape = x.shape, w.shape
-        return kernel.conv2d(x, w, b, *self.geometry)
+        return conv.conv2d(x, w, b, *self.geometry)
 
     def grad_x(self, gy: Any, w: Any) -> Any:
         return Conv2dInputGrad(self.geometry, self.x_shape).apply(gy, w)
@@ -56,6 +57,9 @@ class Conv2d(Function):
         return Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x)
 
     def grad_b(self, gy: Any) -> Any:
+        if type(gy) is ndarray:
+            n, o, oh, ow = gy.shape
+            return channel_sum(gy.reshape(n, o, oh * ow))
         return sum(gy, (0, 2, 3))
 
 
@@ -67,7 +71,7 @@ class Conv2dInputGrad(Function):
 
     def forward(self, gy: ndarray, w: ndarray) -> ndarray:
         self.w_shape = w.shape
-        return kernel.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
+        return conv_grad.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
 
     def grad_gy(self, ggx: Any, w: Any) -> Any:
         return Conv2d(self.geometry).apply(ggx, w, None)
@@ -84,7 +88,7 @@ class Conv2dWeightGrad(Function):
 
     def forward(self, gy: ndarray, x: ndarray) -> ndarray:
         self.x_shape = x.shape
-        return kernel.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry)
+        return conv_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry)
 
     def grad_gy(self, ggw: Any, x: Any) -> Any:
         return Conv2d(self.geometry).apply(x, ggw, None)

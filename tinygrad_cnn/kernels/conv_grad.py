@@ -1,0 +1,243 @@
+"""The gradients of a convolution, on the offset tables of conv.py.
+
+The input gradient is a convolution of the padded output gradient with turned filters, once for each phase of the input.
+The weight gradient runs along the flat axis: one vector accumulator for each of a few filters and taps.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_cnn.kernels import buffers, threads
+from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.conv import bands_for, layout, pack, scratch, sums_at
+from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.tile import (
+    INNER_ROWS,
+    INNER_TAPS,
+    LONGEST_CHAIN,
+    VECTORS,
+    copy_run,
+    inner_tile,
+    lanes,
+    rows_for,
+)
+
+
+class Phase(NamedTuple):
+    """The taps that reach one phase of the input, and which of its rows and columns lie inside the image."""
+
+    taps: tuple[np.ndarray, np.ndarray]  # the p and the q of the taps
+    table: np.ndarray  # over (p, o, q): the taps of one line of the filter lie together
+    lines: np.ndarray  # how many rows of gy lie between a line and the first
+    rows: Pair  # first and last + 1
+    columns: Pair
+
+
+class Adjoint(NamedTuple):
+    """How the padded output gradient lies, and its phases."""
+
+    rows: int
+    pitch: int
+    origin: Pair  # where gy[0, 0] stands
+    phases: tuple[tuple[Pair, Phase], ...]
+
+
+@lru_cache(maxsize=256)
+def adjoint(o: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Adjoint:
+    """Return the plan of the input gradient of one group with ``o`` outputs."""
+    window = Window(kernel, stride, padding, dilation)
+    reach = tuple((kernel[d] - 1) * dilation[d] // stride[d] for d in (0, 1))
+    size = tuple(-(-window.padded(image)[d] // stride[d]) for d in (0, 1))
+    rows, pitch = size[0] + reach[0], size[1] + reach[1]
+    phases = []
+    for a in range(stride[0]):
+        for b in range(stride[1]):
+            taps, inside = [], []
+            for d, first in ((0, a), (1, b)):
+                steps = np.arange(kernel[d]) * dilation[d]
+                taps.append(np.flatnonzero(steps % stride[d] == first))
+                before = padding[d][0]
+                # the pixel stride*i + first - before lies in the image for these i
+                start, stop = -(-(before - first) // stride[d]), -(-(before + image[d] - first) // stride[d])
+                inside.append((max(start, 0), stop))
+            ps, os, qs = np.ogrid[: len(taps[0]), :o, : len(taps[1])]
+            lines = (taps[0] * dilation[0] // stride[0]).astype(np.int64)
+            up = reach[0] - taps[0][ps] * dilation[0] // stride[0]
+            back = reach[1] - taps[1][qs] * dilation[1] // stride[1]
+            table = (os * rows * pitch + up * pitch + back).reshape(-1).astype(np.int64)
+            phases.append(((a, b), Phase((taps[0], taps[1]), table, lines, *inside)))
+    return Adjoint(rows, pitch, (reach[0], reach[1]), tuple(phases))
+
+
+@kernel(writes="gx images sums")
+def _input_grad(  # type: ignore[no-untyped-def]
+    gy, w, table, lines, gx, images, sums, groups, bands, sh, sw, a, b, top, left, origin_h, origin_w, i_size, pitch,
+    i_first, i_last, j_first, j_last, rows, vectors, start, stop,
+):  # fmt: skip
+    n_size, c_size, h_size, w_size = gx.shape
+    oh_size = gy.shape[2]
+    piece = threads.piece_at(start, n_size * bands)
+    image, total = images[piece], sums[piece]
+    c_group, depth = c_size // groups, w.shape[1]
+    group = (gy.shape[1] // groups) * i_size * pitch
+    width = vectors * (total.shape[0] // ((c_group + rows - 1) // rows * rows) // vectors)
+    origin = i_first * pitch + j_first
+    flat = (i_last - 1) * pitch + j_last - origin
+    tiles = (flat + width - 1) // width
+    packed = -1
+    for item in range(start, stop):
+        n, band = divmod(item, bands)
+        if n != packed:
+            pack(gy, n, image, 1, 1, origin_h, origin_w, i_size, pitch)
+            packed = n
+        for tile in range(tiles * band // bands, tiles * (band + 1) // bands):
+            for g in range(groups):
+                position = origin + tile * width
+                # the lines of the filter that reach gy from the rows of this tile; the others would add zeros
+                i, i_end = position // pitch, (position + width - 1) // pitch
+                low = high = 0
+                for reached in lines:
+                    low += reached <= i - oh_size
+                    high += reached <= i_end
+                line = depth // max(lines.size, 1)
+                low, high = low * line, max(low, high) * line
+                at = g * group + position
+                first = g * c_group * depth
+                sums_at(w, first, depth, table, low, high, image, at, total, c_group, rows, vectors, width)
+                end = min(position + width, origin + flat)
+                while position < end:
+                    i, j = divmod(position, pitch)
+                    run = min(pitch - j, end - position)
+                    skip = max(j_first - j, 0)
+                    real = min(run, j_last - j)
+                    for block in range((c_group + rows - 1) // rows):
+                        first = min(block * rows, c_group - rows)
+                        for r in range(rows):
+                            c = g * c_group + first + r
+                            source = (block * rows + r) * width + position - origin - tile * width
+                            h, column = sh * i + a - top, sw * j + b - left
+                            if sw == 1:
+                                target = ((n * c_size + c) * h_size + h) * w_size + column + skip
+                                copy_run(total, source + skip, gx, target, real - skip, gx.dtype.type(0))
+                            else:
+                                for k in range(skip, real):
+                                    gx[n, c, h, column + sw * k] = total[source + k]
+                    position += run
+
+
+def conv2d_input_grad(
+    gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> np.ndarray:
+    """Return gx (N, C, H, W): the transpose of `conv2d` in x, applied to gy (N, O, OH, OW).
+
+    Around gy lie zeros: a NaN or infinity of w may also spoil pixels near the border that its tap does not reach.
+    """
+    gy = np.ascontiguousarray(gy)
+    n, c, height, width = x_shape
+    o, _, kh, kw = w.shape
+    plan = adjoint(o // groups, (height, width), (kh, kw), stride, padding, dilation)
+    gx = buffers.empty(x_shape, gy.dtype)
+    if not gx.size or not gy.size:
+        gx.fill(0)
+        return gx
+    rows = rows_for(c // groups)
+    bands = bands_for(n)
+    images, sums = scratch(gy.dtype, n * bands, o * plan.rows * plan.pitch + 1024, c // groups, rows)
+    # (groups, O/g, C/g, KH, KW): the taps of a phase, then (C, p * O/g * q)
+    filters = w.reshape(groups, o // groups, c // groups, kh, kw)
+    for (a, b), phase in plan.phases:
+        (i_first, i_last), (j_first, j_last) = phase.rows, phase.columns
+        if i_first >= i_last or j_first >= j_last:
+            continue
+        taps = filters[:, :, :, phase.taps[0][:, None], phase.taps[1]]
+        mixed = np.ascontiguousarray(taps.transpose(0, 2, 3, 1, 4)).reshape(c, -1)
+        work = gx.size // (stride[0] * stride[1]) * mixed.shape[1] // 8
+        (top, _), (left, _) = padding
+        threads.split(
+            _input_grad, n * bands, gy, mixed, phase.table, phase.lines, gx, images, sums, groups, bands, *stride, a, b,
+            top, left, *plan.origin, plan.rows, plan.pitch, i_first, i_last, j_first, j_last, rows, VECTORS[rows],
+            work=work,
+        )  # fmt: skip
+    return gx
+
+
+# --- the weight gradient -----------------------------------------------------------------------------------------
+
+
+@kernel(writes="gw images gradients acc")
+def _weight_grad(  # type: ignore[no-untyped-def]
+    gy, x, table, gw, images, gradients, acc, groups, sh, sw, top, left, i_size, j_size, rows, pieces, start, stop
+):
+    n_size, o_size, oh_size, ow_size = gy.shape
+    o_group, depth = gw.shape[1] // groups, gw.shape[2]
+    group = (x.shape[1] // groups) * sh * sw * i_size * j_size
+    together, flat = gradients.shape[1], gradients.shape[3]
+    width = acc.shape[2]
+    steps = flat // width
+    for piece in range(start, stop):
+        first, last = n_size * piece // pieces, n_size * (piece + 1) // pieces
+        for n0 in range(first, last, together):
+            count = min(together, last - n0)
+            for i in range(count):
+                pack(x, n0 + i, images[piece, i], sh, sw, top, left, i_size, j_size)
+                for o in range(o_size):
+                    for oh in range(oh_size):
+                        source = (((n0 + i) * o_size + o) * oh_size + oh) * ow_size
+                        target = ((piece * together + i) * o_size + o) * flat + oh * j_size
+                        copy_run(gy, source, gradients, target, ow_size, gy.dtype.type(0))
+            for g in range(groups):
+                for o0 in range(0, o_group, rows):
+                    o1 = min(o0, o_group - rows)
+                    for k in range(0, depth, INNER_TAPS):
+                        for s in range(0, steps, LONGEST_CHAIN):
+                            acc[piece] = 0
+                            for i in range(count):
+                                inner_tile(
+                                    gradients, ((piece * together + i) * o_size + g * o_group + o1) * flat + s * width,
+                                    flat, images, (piece * together + i) * images.shape[2] + g * group + s * width,
+                                    table, k, min(LONGEST_CHAIN, steps - s), acc, piece * acc.shape[1] * width, rows,
+                                )  # fmt: skip
+                            for r in range(o0 - o1, rows):
+                                for t in range(min(INNER_TAPS, depth - k)):
+                                    total = 0.0
+                                    for lane in range(width):
+                                        total += acc[piece, r * INNER_TAPS + t, lane]
+                                    gw[piece, g * o_group + o1 + r, k + t] += total
+
+
+def conv2d_weight_grad(
+    gy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> np.ndarray:
+    """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW).
+
+    Pixels under garbage columns are multiplied by 0: a NaN or infinity of x may spoil more taps than depend on it.
+    """
+    gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
+    (n, c, height, width), (o, _, kh, kw) = x.shape, w_shape
+    if not gy.size or not x.size:
+        return np.zeros(w_shape, x.dtype)
+    plan = layout(c, (height, width), (kh, kw), stride, padding, dilation, groups)
+    pitch = plan.phase[1]
+    lane = lanes(x.dtype)
+    # the flat gradient of an image: rows of the image's pitch, zeros in the garbage columns and up to a whole vector
+    steps = -(-((plan.out[0] - 1) * pitch + plan.out[1]) // lane)
+    pieces = threads.pieces_of(n)
+    image = plan.image + plan.slack
+    together = max(1, min(-(-n // pieces), LONGEST_CHAIN // steps, 2**17 // (image + o * steps * lane)))
+    rows = -(-(o // groups) // -(-(o // groups) // INNER_ROWS))
+    images = buffers.zeros((pieces, together, image), x.dtype)
+    gradients = buffers.zeros((pieces, together, o, steps * lane), x.dtype)
+    acc = buffers.empty((pieces, INNER_ROWS * INNER_TAPS, lane), x.dtype)
+    taps = len(plan.table)
+    table = np.concatenate([plan.table, np.repeat(plan.table[-1:], -taps % INNER_TAPS)])
+    gw = buffers.zeros((pieces, o, taps), np.float64)
+    (top, _), (left, _) = padding
+    threads.split(
+        _weight_grad, pieces, gy, x, table, gw, images, gradients, acc, groups, *stride, top, left, *plan.phase, rows,
+        pieces, work=gy.size * taps // 8,
+    )  # fmt: skip
+    return gw.sum(0).astype(x.dtype).reshape(w_shape)
