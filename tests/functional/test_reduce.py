@@ -170,3 +170,14 @@ def test_a_product_of_integers_does_not_wrap(dtype: Any) -> None:
         assert y.dtype == np.int64
         np.testing.assert_array_equal(y, np.prod(x, dim, dtype=np.int64))
     assert F.prod(x, axis=1, keepdims=True).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "op", ["sum", "mean", "var", "std", "prod", "all", "any", "max", "min", "amax", "amin", "argmax", "argmin", "exp"]
+)
+@pytest.mark.parametrize("x", [[1.0, 2.0], 3.0])
+def test_a_list_is_no_tensor(op: str, x: Any) -> None:
+    with pytest.raises(
+        TypeError, match=f"(?i)^{op.replace('std', 'var')}: needs a Tensor or an ndarray, got (list|float)"
+    ):
+        getattr(F, op)(x)

@@ -91,6 +91,8 @@ class FloatUnary(Unary):
     """y = ufunc(x) for a function of real numbers: integers become float32 first."""
 
     def forward(self, x: ndarray) -> ndarray:
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"{place(self.name)}: needs a Tensor or an ndarray, got {type(x).__name__}")
         return self.ufunc(x if x.dtype.kind == "f" else x.astype(np.float32))
 
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.elementwise import where
 from tinygrad_cnn.functional.reduce import Reduction, sum
-from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, reshape
+from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, ndim_of, reshape
 from tinygrad_cnn.state import place
 
 
@@ -100,22 +100,24 @@ def _need_elements(op: str, input: Any, axes: tuple[int, ...]) -> None:
         raise ValueError(f"{place(op)}: nothing to choose from: shape {input.shape} is empty along dim {axes}")
 
 
+def _over(op: str, input: Any, dim: Any, keepdim: bool, largest: bool) -> Any:
+    axes = axes_tuple(op, dim, ndim_of(op, input))
+    _need_elements(op, input, axes)
+    return Extremum(axes, keepdim, largest).apply(input)
+
+
 def amax(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the largest values over ``dim``; equal maxima share the gradient evenly. NaN propagates."""
-    axes = axes_tuple("amax", either("amax", dim, axis), len(input.shape))
-    _need_elements("amax", input, axes)
-    return Extremum(axes, keepdim or keepdims, True).apply(input)
+    return _over("amax", input, either("amax", dim, axis), keepdim or keepdims, True)
 
 
 def amin(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the smallest values over ``dim``; equal minima share the gradient evenly. NaN propagates."""
-    axes = axes_tuple("amin", either("amin", dim, axis), len(input.shape))
-    _need_elements("amin", input, axes)
-    return Extremum(axes, keepdim or keepdims, False).apply(input)
+    return _over("amin", input, either("amin", dim, axis), keepdim or keepdims, False)
 
 
 def _along(op: str, input: Any, dim: int, keepdim: bool, largest: bool) -> Any:
-    at = axis_index(op, dim, len(input.shape))
+    at = axis_index(op, dim, ndim_of(op, input))
     _need_elements(op, input, (at,))
     function = ExtremumAlong(at, keepdim, largest)
     values = function.apply(input)
@@ -135,7 +137,7 @@ def max(
     (array([5., 7.]), array([1, 0]))
     """
     dim = either("max", dim, axis)
-    return amax(input) if dim is None else _along("max", input, dim, keepdim or keepdims, True)
+    return (_over if dim is None else _along)("max", input, dim, keepdim or keepdims, True)
 
 
 def min(
@@ -143,12 +145,12 @@ def min(
 ) -> Any:
     """Return the smallest value, or (values, indices) along ``dim``, with the rules of `max`."""
     dim = either("min", dim, axis)
-    return amin(input) if dim is None else _along("min", input, dim, keepdim or keepdims, False)
+    return (_over if dim is None else _along)("min", input, dim, keepdim or keepdims, False)
 
 
 def _arg(op: str, input: Any, dim: int | None, keepdim: bool, largest: bool) -> Any:
-    at = None if dim is None else axis_index(op, dim, len(input.shape))
-    _need_elements(op, input, tuple(range(len(input.shape))) if at is None else (at,))
+    at = None if dim is None else axis_index(op, dim, ndim_of(op, input))
+    _need_elements(op, input, tuple(range(ndim_of(op, input))) if at is None else (at,))
     return ArgExtremum(at, keepdim, largest).apply(input)
 
 

@@ -13,7 +13,16 @@ from tinygrad_cnn.functional.arithmetic import mul
 from tinygrad_cnn.functional.elementwise import astype, sqrt
 from tinygrad_cnn.functional.indexing import index
 from tinygrad_cnn.functional.joining import cat
-from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, expand, permute, reshape, shape_of
+from tinygrad_cnn.functional.shape import (
+    Shape,
+    axes_tuple,
+    axis_index,
+    either,
+    expand,
+    ndim_of,
+    permute,
+    reshape,
+)
 from tinygrad_cnn.state import place
 
 
@@ -89,11 +98,12 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
     >>> sum(np.ones((2, 3), np.float32), 1)
     array([3., 3.], dtype=float32)
     """
-    axes = axes_tuple("sum", either("sum", dim, axis), len(shape_of(input)))
+    axes = axes_tuple("sum", either("sum", dim, axis), ndim_of("sum", input))
     return Sum(axes, keepdim or keepdims).apply(input)
 
 
 def _need_float(op: str, input: Any) -> None:
+    ndim_of(op, input)
     if input.dtype.kind != "f":
         raise TypeError(f"{place(op)}: needs a float tensor, got {input.dtype}; convert it with .float() or astype()")
 
@@ -101,7 +111,7 @@ def _need_float(op: str, input: Any) -> None:
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the mean over ``dim``; NaN where there is nothing to average. Integers raise TypeError."""
     _need_float("mean", input)
-    return Mean(axes_tuple("mean", either("mean", dim, axis), len(input.shape)), keepdim or keepdims).apply(input)
+    return Mean(axes_tuple("mean", either("mean", dim, axis), ndim_of("mean", input)), keepdim or keepdims).apply(input)
 
 
 def var(
@@ -122,7 +132,7 @@ def var(
     (2.0, 1.0)
     """
     _need_float("var", input)
-    axes = axes_tuple("var", either("var", dim, axis), len(input.shape))
+    axes = axes_tuple("var", either("var", dim, axis), ndim_of("var", input))
     return Var(axes, keepdim or keepdims, correction).apply(input)
 
 
@@ -154,12 +164,14 @@ class Truth(Reduction):
 
 def all(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Return whether all elements over ``dim`` are true (not zero), as bools."""
-    return Truth(axes_tuple("all", either("all", dim, axis), len(input.shape)), keepdim or keepdims, True).apply(input)
+    axes = axes_tuple("all", either("all", dim, axis), ndim_of("all", input))
+    return Truth(axes, keepdim or keepdims, True).apply(input)
 
 
 def any(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Return whether any element over ``dim`` is true (not zero), as bools."""
-    return Truth(axes_tuple("any", either("any", dim, axis), len(input.shape)), keepdim or keepdims, False).apply(input)
+    axes = axes_tuple("any", either("any", dim, axis), ndim_of("any", input))
+    return Truth(axes, keepdim or keepdims, False).apply(input)
 
 
 def prod(
@@ -173,7 +185,7 @@ def prod(
     >>> float(prod(np.array([2.0, 3.0, 4.0])))
     24.0
     """
-    dim, ndim = either("prod", dim, axis), len(input.shape)
+    dim, ndim = either("prod", dim, axis), ndim_of("prod", input)
     if input.dtype.kind != "f":
         input = astype(input, np.int64)  # a product of bytes would wrap at 256
     at = 0 if dim is None else axis_index("prod", dim, ndim)

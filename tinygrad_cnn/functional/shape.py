@@ -23,6 +23,13 @@ def shape_of(x: Any) -> Shape:
     return x.shape if hasattr(x, "shape") else np.shape(x)
 
 
+def ndim_of(op: str, input: Any) -> int:
+    """Return the number of axes, or raise an error that names what is no array."""
+    if not hasattr(input, "shape"):
+        raise TypeError(f"{place(op)}: needs a Tensor or an ndarray, got {type(input).__name__}; make it a Tensor(...)")
+    return len(input.shape)
+
+
 def either(op: str, dim: Any, axis: Any) -> Any:
     """Return the one of PyTorch's ``dim`` and NumPy's ``axis`` that was given."""
     if axis is None:
