@@ -111,8 +111,11 @@ def table(cases: Iterable[Case], write: Callable[[str], None] = print) -> bool:
         count += 1
         failed += not row.passed
     write(
-        f"{count} cases, {failed} failed. Errors are max|a - ref| / max|ref|. float64: values against the reference, "
-        f"at most {FLOAT64:g}; float32: values and gradients against float64, {FLOAT32:g}; first, second: derivatives "
-        f"of this order against differences, {GRADIENT:g}"
+        f"{count} {'case' if count == 1 else 'cases'}, {failed} failed. Errors are max|a - ref| / max|ref|:\n"
+        f"  float64        values against the reference, at most {FLOAT64:g}\n"
+        f"  float32        values and gradients against float64, at most {FLOAT32:g}\n"
+        f"  first, second  derivatives of this order against differences, at most {GRADIENT:g}\n"
+        "Scheme of the differences: bilinear where the operation is linear in each input, so that they are exact;\n"
+        "central, with small steps, elsewhere."
     )
     return not failed
