@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help train-mnist test check gradcheck graph bench docs clean
+.PHONY: help train-mnist test check gradcheck graph bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +19,11 @@ test: $(VENV)/dev ## run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev ## format, lint and types
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+	@failed=0; \
+	$(BIN)/ruff format --check . || failed=1; \
+	$(BIN)/ruff check . || failed=1; \
+	$(BIN)/mypy || failed=1; \
+	exit $$failed
 
 gradcheck: $(VENV)/run ## compare every operation with its reference and its gradients with differences
 	@$(BIN)/python -m tinygrad_cnn check $(ARGS)
@@ -40,13 +42,15 @@ clean: ## remove the environment and caches; runs/ and downloaded data stay
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "tinygrad_cnn needs Python 3.11 or newer; choose one with make PYTHON=/path/to/python3"; exit 1; }
-	@echo "making the environment $(VENV) (once; about a minute)"
+	@echo "making the environment $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the package and what it needs (about a minute the first time)"
 	@$(PIP) install -c constraints.txt -e '.[graph,plot,vision]'
 	@touch $@
 
 $(VENV)/dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the package, what it needs and the tools for development (about a minute the first time)"
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/run
