@@ -70,8 +70,28 @@ def test_what_a_kernel_was_not_compiled_for_is_an_error_and_not_another_compilat
 
 
 def test_writes_must_name_parameters() -> None:
-    with pytest.raises(TypeError, match=r"kernel fill: writes names \['z'\]"):
+    message = r"kernel fill: writes names \['z'\], which are no parameters; .* \('x', 'y', 'factor', .*writes='gx gw'"
+    with pytest.raises(TypeError, match=message):
         kernel(writes="y z")(fill)
+
+
+def test_a_write_to_an_array_that_is_not_named_is_told_in_a_line() -> None:
+    @kernel(writes="y")
+    def reversed_arguments(y, x):  # type: ignore[no-untyped-def]
+        x[0] = y[0]
+
+    message = r"^kernel reversed_arguments writes an array that `writes` does not name, at .*test_compile.py \(\d+\); "
+    with pytest.raises(TypeError, match=message + r"`writes` is 'y', the parameters are \('y', 'x'\)$"):
+        reversed_arguments(np.zeros(2), np.zeros(2))
+
+
+def test_other_errors_of_numba_pass_unchanged() -> None:
+    @kernel
+    def unknown_name(x, y):  # type: ignore[no-untyped-def]
+        y[0] = no_such_function(x[0])  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(numba.TypingError, match="no_such_function"):
+        unknown_name(np.zeros(2), np.zeros(2))
 
 
 def test_ieee_rules_hold_but_for_the_contraction_of_multiply_and_add() -> None:

@@ -31,6 +31,7 @@ import numpy.ma  # numba does so at its first launch, where a fork may catch the
 from numba import types
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.errors import TypingError
 from numba.core.serialize import dumps
 
 from tinygrad_cnn import state
@@ -56,7 +57,10 @@ class Kernel:
         self.names = code.co_varnames[: code.co_argcount]
         unknown = writes - set(self.names)
         if unknown:
-            raise TypeError(f"kernel {function.__name__}: writes names {sorted(unknown)}, which are no parameters")
+            raise TypeError(
+                f"kernel {function.__name__}: writes names {sorted(unknown)}, which are no parameters; its parameters "
+                f"are {self.names} (writes is 'y' where it is not given: name the results, such as writes='gx gw')"
+            )
         self.function = function
         self.writes = writes
         self.fastmath = fastmath
@@ -84,9 +88,16 @@ class Kernel:
         options = {**OPTIONS, "fastmath": set(self.fastmath), "no_cfunc_wrapper": True}
         dispatcher: Any = numba.njit(self.function, **options)
         dispatcher._cache = KernelCache(self)
-        dispatcher.compile(
-            tuple(_type(value, name in self.writes) for name, value in zip(self.names, args, strict=True))
-        )
+        signature = tuple(_type(value, name in self.writes) for name, value in zip(self.names, args, strict=True))
+        try:
+            dispatcher.compile(signature)
+        except TypingError as error:
+            if "Cannot modify readonly array" not in str(error):
+                raise
+            raise TypeError(
+                f"kernel {self.__name__} writes an array that `writes` does not name, at {error.loc}; `writes` is "
+                f"{' '.join(sorted(self.writes))!r}, the parameters are {self.names}"
+            ) from None  # numba's forty lines say no more
         dispatcher.disable_compile()
         return dispatcher
 
