@@ -176,9 +176,9 @@ X, W = np.ones((2, 4, 5, 6), np.float32), np.ones((6, 2, 3, 2), np.float32)
     [
         ((X, W[0]), r"conv2d: weight must be \(O, C/groups, KH, KW\), got shape \(2, 3, 2\)"),
         ((X[0, 0], W), r"conv2d: input must be \(N, C, H, W\) or \(C, H, W\), got shape \(5, 6\)"),
-        ((X, W), r"input \(2, 4, 5, 6\) has 4 channels, weight \(6, 2, 3, 2\) with groups=1 reads 2 x 1 = 2 of them"),
-        ((X[:, :2], W, None, 1, 0, 1, 3), r"reads 2 x 3 = 6 of them and makes 6 maps \(which groups must divide\)"),
-        ((np.ones((1, 8, 5, 6), "f"), W, None, 1, 0, 1, 4), r"groups=4 .* makes 6 maps \(which groups must divide\)"),
+        ((X, W), r"input \(2, 4, 5, 6\) has 4 channels, weight \(6, 2, 3, 2\) expects 2, its second size$"),
+        ((X[:, :2], W, None, 1, 0, 1, 3), "with groups=3 reads 2 x 3 = 6 and makes 6 maps, which groups must divide"),
+        ((np.ones((1, 8, 5, 6), "f"), W, None, 1, 0, 1, 4), "groups=4 .* makes 6 maps, which groups must divide"),
         ((X[:, :2], W, np.ones(5, "f")), r"bias must have shape \(6,\) for weight \(6, 2, 3, 2\), got \(5,\)"),
         ((X[:, :2], W, None, 0), "stride must be at least 1, got 0"),
         ((X[:, :2], W, None, (1, 2, 3)), r"stride must be an int or a pair \(height, width\), got \(1, 2, 3\)"),

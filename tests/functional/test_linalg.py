@@ -90,10 +90,12 @@ def test_nan_and_infinity_pass() -> None:
 
 def test_same_float() -> None:
     same_float("op", x=np.ones(1), w=Tensor(np.ones(1)), b=None)
-    for others in ({"w": np.ones(1, np.float32)}, {"w": np.ones(1, int)}, {"w": [1.0]}):
-        kind = getattr(others["w"], "dtype", "list")
-        with pytest.raises(TypeError, match=rf"op: needs float32 or float64 and one .* x float64, w {kind}"):
-            same_float("op", x=np.ones(1), **others)
+    for w in (np.ones(1, np.float32), np.ones(1, int)):
+        message = rf"op: needs float32 or float64 and one .* x float64, w {w.dtype}; convert with .astype\(\)"
+        with pytest.raises(TypeError, match=message):
+            same_float("op", x=np.ones(1), w=w)
+    with pytest.raises(TypeError, match=r"got x float64, w list, b float; wrap w and b: Tensor\(...\)$"):
+        same_float("op", x=np.ones(1), w=[1.0], b=2.0)
     with pytest.raises(TypeError, match="got x float16"):
         same_float("op", x=np.ones(1, np.float16))
 

@@ -140,10 +140,13 @@ def conv2d(
         raise ValueError(f"{place('conv2d')}: input must be (N, C, H, W) or (C, H, W), got shape {x}")
     geometry = conv_geometry("conv2d", (w[2], w[3]), stride, padding, dilation, groups)
     if x[1] != w[1] * geometry.groups or w[0] % geometry.groups:
-        raise ValueError(
-            f"{place('conv2d')}: input {x} has {x[1]} channels, weight {w} with groups={groups} reads "
-            f"{w[1]} x {groups} = {w[1] * groups} of them and makes {w[0]} maps (which groups must divide)"
-        )
+        reads = f"expects {w[1]}, its second size"
+        if geometry.groups > 1:
+            reads = (
+                f"with groups={groups} reads {w[1]} x {groups} = {w[1] * groups} and makes {w[0]} maps, "
+                "which groups must divide"
+            )
+        raise ValueError(f"{place('conv2d')}: input {x} has {x[1]} channels, weight {w} {reads}")
     if bias is not None and shape_of(bias) != w[:1]:
         raise ValueError(f"{place('conv2d')}: bias must have shape ({w[0]},) for weight {w}, got {shape_of(bias)}")
     same_float("conv2d", input=input, weight=weight, bias=bias)

@@ -59,7 +59,9 @@ def same_float(op: str, **operands: Any) -> None:
         for name, operand in operands.items()
         if operand is not None
     )
-    raise TypeError(f"{place(op)}: needs float32 or float64 and one dtype for all, got {found}; convert with .astype()")
+    bare = [name for name, operand in operands.items() if operand is not None and not hasattr(operand, "dtype")]
+    advice = f"wrap {' and '.join(bare)}: Tensor(...)" if bare else "convert with .astype()"
+    raise TypeError(f"{place(op)}: needs float32 or float64 and one dtype for all, got {found}; {advice}")
 
 
 def matmul(input: Any, other: Any) -> Any:
