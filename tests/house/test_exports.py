@@ -40,7 +40,8 @@ def test_what_a_package_imports_for_others_is_listed(folder: Path) -> None:
         for alias in node.names
         if alias.asname is None  # "SetItem as SetItem" says: for other floors, not public
     }
-    assert imported - set(module.__all__) == set()
+    missing = imported - set(module.__all__)
+    assert not missing, f"{sorted(missing)}: imported, but not in `__all__`"
 
 
 def test_the_public_face_holds_what_the_first_line_of_a_program_needs() -> None:

@@ -8,9 +8,6 @@ ROOT = Path(__file__).parents[2]
 MIRRORED = {ROOT / "tinygrad_cnn": ROOT / "tests", ROOT / "examples": ROOT / "tests" / "examples"}
 WITHOUT_SOURCE = {"house", "docs"}  # tests of the house itself, and of pages
 
-# Their tests are still to be written.
-NOT_YET = {ROOT / "tests" / "bench" / f"test_{path.stem}.py" for path in ROOT.glob("tinygrad_cnn/bench/*.py")}
-
 
 def expected_tests() -> set[Path]:
     """Return where the tests of each source file belong: a/b.py -> tests/a/test_b.py."""
@@ -32,7 +29,7 @@ def names(paths: set[Path]) -> list[str]:
 
 
 def test_every_source_file_has_its_tests() -> None:
-    assert names(expected_tests() - actual_tests() - NOT_YET) == []
+    assert names(expected_tests() - actual_tests()) == []
 
 
 def test_every_test_file_has_its_source() -> None:
