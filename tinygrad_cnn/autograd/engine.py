@@ -160,7 +160,7 @@ class Walk:
             check_by_products(node)
             saved = lift(node, self.wrap)
         for i, rule, arguments in plan.rules:
-            if i < 0:
+            if i < 0:  # a joint backward: the gradients of all inputs at once
                 gradients = rule(node, gy, *[saved[p] for p in arguments])
                 if len(gradients) != len(edges):
                     raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")

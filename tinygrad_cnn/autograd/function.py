@@ -29,7 +29,8 @@ _RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_sh
 class Plan:
     """What a call keeps for backward and which rules will run, given which inputs need gradients."""
 
-    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]  # (input, rule, positions in ``saved``)
+    # (input, rule, positions in ``saved``); a joint ``backward`` is the one rule, of "input" -1
+    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]
     drops: tuple[int, ...]  # positions of the inputs that no rule reads
     keeps_y: bool
     keeps: bool  # anything at all
@@ -115,7 +116,7 @@ class Function:
             if isinstance(a, Variable):
                 first, ea, a = a, a.edge, a._data
             y = self.forward(a, b)  # type: ignore[attr-defined]
-            mask = 4 if ea is None else 5
+            mask = 4 if ea is None else 5  # as in ``plans``: 4 and a bit for each of two inputs
             if eb is not None:
                 mask += 2
             recorded = mask > 4
@@ -138,12 +139,13 @@ class Function:
             recorded = mask > none
         if type(y) is not ndarray:
             y = np.asarray(y)
-        if first is None:
+        if first is None:  # arrays alone
             result = y
         else:
-            result = new(first.kind)
+            result = new(first.kind)  # its constructor would check what is known here
             result._data = y
             result.edge = None
+            # Paused by this very thread, that is: a pause inherited from another one does not count (state.py).
             if recorded and (not (paused := paused_by.get()) or paused != get_ident()):
                 plan = self.plans.get(mask) or _make_plan(type(self), mask)
                 if plan.records:
@@ -181,8 +183,10 @@ class Function:
         """Raise where a saved array was written after this node was recorded."""
         for i, array in enumerate(self.saved):
             if isinstance(array, ndarray) and version.written_since(version.owner(array), self.tick):
-                names = (*self.input_names, "y")
-                name = names[-1] if i == len(self.edges or ()) else names[min(i, len(names) - 2)]
+                if i == len(self.edges or ()):  # the result is saved after all inputs
+                    name = "y"
+                else:  # of forward(self, *xs) every input is called xs
+                    name = self.input_names[min(i, len(self.input_names) - 1)]
                 what = f"its {'result' if name == 'y' else f'input {name!r}'} (shape {array.shape})"
                 break
         else:
@@ -212,9 +216,10 @@ def _check_class(cls: type[Function]) -> None:
     joint = getattr(cls, "backward", None)
     if joint and rules:
         raise TypeError(f"{cls.__name__} has both backward and rules for {sorted(rules)}; write one or the other")
-    if joint is None and (cls.variadic or (missing := set(cls.input_names) - rules)):
-        if cls.variadic:
-            raise TypeError(f"{where} takes *{cls.input_names[-1]}, so its gradients come from one backward(self, gy)")
+    if joint is None and cls.variadic:
+        raise TypeError(f"{where} takes *{cls.input_names[-1]}, so its gradients come from one backward(self, gy)")
+    missing = set(cls.input_names) - rules
+    if joint is None and missing:
         raise TypeError(
             f"{cls.__name__} has no rule {', '.join(f'grad_{name}' for name in sorted(missing))}. Write it, or declare "
             "it as no_derivative or zero_derivative: a forgotten gradient must not pass for zero"
