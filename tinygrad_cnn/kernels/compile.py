@@ -94,8 +94,9 @@ class Kernel:
         except TypingError as error:
             if "Cannot modify readonly array" not in str(error):
                 raise
+            line = error.loc  # type: ignore[attr-defined]
             raise TypeError(
-                f"kernel {self.__name__} writes an array that `writes` does not name, at {error.loc}; `writes` is "
+                f"kernel {self.__name__} writes an array that `writes` does not name, at {line}; `writes` is "
                 f"{' '.join(sorted(self.writes))!r}, the parameters are {self.names}"
             ) from None  # numba's forty lines say no more
         dispatcher.disable_compile()
