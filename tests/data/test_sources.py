@@ -211,6 +211,20 @@ def test_mirrors_complete_each_other(world: World, cache: Path, collection: Coll
     assert {path.name for path in cache.iterdir()} == set(TRAIN)
 
 
+def test_a_download_that_fails_is_reported_before_the_next_one_starts(
+    world: World, cache: Path, collection: Collection, raw: Raw
+) -> None:
+    world.mirror = {f"http://two.invalid/{file}.gz": gzip.compress(raw[file]) for file in TRAIN}
+    obtain(collection, "train", None, world.report)
+    assert world.lines == [
+        f"Tiny: downloading from mirror http://one.invalid/ into {cache}",
+        f"Tiny: mirror http://one.invalid/ did not deliver (no http://one.invalid/{TRAIN[0]}.gz in this world); "
+        "asking the next source",
+        f"Tiny: downloading from mirror http://two.invalid/ into {cache}",
+        "Tiny (train): from mirror http://two.invalid/",
+    ]
+
+
 def test_when_nothing_answers_the_error_lists_every_source_and_the_way_out(
     tmp_path: Path,
     world: World,

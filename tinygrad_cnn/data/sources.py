@@ -113,6 +113,8 @@ def obtain(
                 raise
             if isinstance(error, ValueError):
                 report(f"{collection.name}: {error}; asking the next source")
+            elif source.remote:
+                report(f"{collection.name}: {source.title} did not deliver ({error}); asking the next source")
             failures.append(f"  {source.title}: {error}")
     missing = [file for file in files if file not in arrays]
     if missing:
