@@ -1,4 +1,4 @@
-"""Execute every Python block of README.md and docs/ with the tests: what a page shows is what happens."""
+"""Execute every Python block of README.md and docs/ with the tests, and say why tests were skipped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
@@ -35,3 +36,10 @@ pytest_collect_file = Sybil(
     setup=enter_folder,
     teardown=leave_folder,
 ).pytest()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many of the skipped tests want PyTorch: a long row of s is no sign of trouble."""
+    reasons = [report.longrepr[-1] for report in terminalreporter.stats.get("skipped", [])]  # (file, line, reason)
+    if count := sum("torch" in reason for reason in reasons):
+        terminalreporter.write_line(f"{count} of {len(reasons)} skipped tests compare with PyTorch: they need torch")
