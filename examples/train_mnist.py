@@ -1,16 +1,16 @@
 """Train LeNet-5 on MNIST (or Fashion-MNIST, or synthetic digits) and report its accuracy on the whole test set."""
 
-import argparse
 import sys
 
 import tinygrad_cnn
 from tinygrad_cnn import data, optim
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.interop import latest_checkpoint, load_checkpoint
 from tinygrad_cnn.models import LeNet5
-from tinygrad_cnn.training import Run, evaluate, new_folder
+from tinygrad_cnn.training import CHECKPOINT, Run, evaluate, read_options
 
 DATASETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
+DEFAULTS = {"dataset": "mnist", "seed": 0, "epochs": 4, "batch_size": 128, "lr": 0.005}  # lr: the peak of the cycle
+QUICK = {"dataset": "synthetic", "epochs": 2, "batch_size": 32}
 
 
 def load(name, path):
@@ -52,43 +52,14 @@ def train(config, folder, resume=False, path=None, checkpoint_every=0):
     return score
 
 
-def at_least(least, kind=int):
-    """Return a reader of numbers that are not below ``least``."""
-
-    def number(text):
-        if not (value := kind(text)) >= least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
-        return value
-
-    return number
-
-
 def main(words=None):
     """Read the arguments and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", choices=[*DATASETS, "synthetic"], default="mnist")
-    parser.add_argument("--data", help="a folder with the four IDX files, instead of searching for them")
-    parser.add_argument("--seed", type=at_least(0), default=0)
-    parser.add_argument("--epochs", type=at_least(1), default=4)
-    parser.add_argument("--batch-size", type=at_least(1), default=128)
-    parser.add_argument("--lr", type=at_least(0, float), default=0.005, help="the largest learning rate of the cycle")
-    parser.add_argument("--quick", action="store_true", help="two epochs on synthetic digits, in seconds")
-    parser.add_argument("--resume", action="store_true", help="continue the newest run")
-    parser.add_argument("--runs", default="runs", help="the folder that runs are kept in")
-    parser.add_argument("--checkpoint-every", type=at_least(0), default=0, help="batches between checkpoints")
-    options = parser.parse_args(words)
-
-    if options.resume:  # the run knows what it is: dataset, seed and the rest come from its checkpoint
-        checkpoint = latest_checkpoint(options.runs)
-        config, folder = load_checkpoint(checkpoint, generators={})["config"], checkpoint.parent
-    else:
-        quick = {"dataset": "synthetic", "epochs": 2, "batch_size": 32} if options.quick else {}
-        config = {key: getattr(options, key) for key in ("dataset", "seed", "epochs", "batch_size", "lr")} | quick
-        folder = new_folder(options.runs, f"{config['dataset']}-seed{config['seed']}")
+    options = read_options(__doc__, [*DATASETS, "synthetic"], DEFAULTS, QUICK, words)
     try:
-        train(config, folder, options.resume, options.data, options.checkpoint_every)
+        train(options.config, options.folder, options.resume, options.data, options.checkpoint_every)
     except KeyboardInterrupt:
-        sys.exit(f"\nstopped; {folder} keeps what was done: continue with --resume")
+        kept = (options.folder / CHECKPOINT).exists()
+        sys.exit(f"\nstopped; {options.folder} keeps what was done: --resume" if kept else "\nstopped before the start")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         _sync_folder(folder)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # "no space left on device" names no file
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # "no space left" names no file
             error.filename = os.fspath(path)
         raise
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tinygrad_cnn.autograd import version
 from tinygrad_cnn.kernels import buffers
 
 LARGE = (buffers.SMALL // 4 + 7, 3)
@@ -122,3 +124,14 @@ def test_an_interpreter_without_usable_counts_gets_new_memory(monkeypatch: pytes
     a.fill(1)
     del a
     assert buffers.empty(LARGE, np.float32).shape == LARGE
+
+
+def test_a_write_to_memory_in_its_next_life_does_not_concern_the_one_before() -> None:
+    a = buffers.empty(LARGE, np.float32)
+    node_recorded = version.tick()
+    memory = weakref.ref(version.owner(a))
+    del a
+    b = buffers.empty(LARGE, np.float32)
+    version.note_write(b)
+    assert version.written_since(version.owner(b[1:]), node_recorded)
+    assert not version.written_since(memory(), node_recorded)

@@ -10,7 +10,7 @@ import pytest
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import state
 from tinygrad_cnn.interop import load_checkpoint
-from tinygrad_cnn.training import Run, evaluate, new_folder
+from tinygrad_cnn.training import Run, evaluate, new_folder, unfinished_run
 
 EPOCHS = 2
 
@@ -172,3 +172,14 @@ def test_a_negative_number_of_batches_between_checkpoints_is_refused(tmp_path, p
     with pytest.raises(ValueError, match="Run: checkpoint_every counts batches, 0 for none; got -1"):
         Run(tmp_path / "run", **parts(), config={}, checkpoint_every=-1)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_finished_when_its_pictures_are_drawn(tmp_path, parts):
+    with pytest.raises(Killed):
+        train(tmp_path / "run", parts(), stop_after=2)
+    assert unfinished_run(tmp_path) == tmp_path / "run"
+    train(tmp_path / "run", parts(), resume=True)
+    with pytest.raises(FileNotFoundError, match="all 1 runs there are finished"):
+        unfinished_run(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no run there"):
+        unfinished_run(tmp_path / "elsewhere")

@@ -22,7 +22,8 @@ MOST_BYTES = 2**30
 _ALIGN = 64  # a cache line, and the widest vector
 
 # By size in bytes: blocks, each with the offset of its first aligned byte.
-_Block = tuple[np.ndarray, int]
+# Not ndarrays: NumPy then counts a result, and not the block that outlives it, as the base of its views.
+_Block = tuple[bytearray, int]
 _pool: dict[int, deque[_Block]] = {}
 _bytes = 0
 
@@ -42,7 +43,7 @@ def _take(blocks: deque[_Block], free: int) -> _Block | None:
 
 def _references_when_free() -> int:
     """Return how many references `_take` sees on a free block: it differs between versions of Python."""
-    probe = deque([(np.empty(1, np.uint8), 0)])
+    probe = deque([(bytearray(1), 0)])
     for free in range(1, 6):
         if _take(probe, free) is not None:
             return free
@@ -68,9 +69,9 @@ def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
             release()
             if _bytes + size > MOST_BYTES:
                 return np.empty(shape, dtype)
-        block = np.empty(size + _ALIGN, np.uint8)
-        _bytes += block.size
-        entry = block, -block.ctypes.data % _ALIGN
+        block = bytearray(size + _ALIGN)
+        _bytes += len(block)
+        entry = block, -np.frombuffer(block, np.uint8).ctypes.data % _ALIGN
     array = np.ndarray(shape, dtype, *entry)
     blocks.append(entry)
     return array
@@ -88,4 +89,4 @@ def release() -> None:
     global _bytes
     for blocks in list(_pool.values()):
         while (entry := _take(blocks, _FREE)) is not None:
-            _bytes -= entry[0].size
+            _bytes -= len(entry[0])

@@ -2,7 +2,20 @@
 
 from tinygrad_cnn.training.evaluate import Score, evaluate
 from tinygrad_cnn.training.metrics import Metrics, read_metrics
+from tinygrad_cnn.training.options import Options, read_options
 from tinygrad_cnn.training.progress import Progress
-from tinygrad_cnn.training.run import Run, new_folder
+from tinygrad_cnn.training.run import CHECKPOINT, Run, new_folder, unfinished_run
 
-__all__ = ["Metrics", "Progress", "Run", "Score", "evaluate", "new_folder", "read_metrics"]
+__all__ = [
+    "CHECKPOINT",
+    "Metrics",
+    "Options",
+    "Progress",
+    "Run",
+    "Score",
+    "evaluate",
+    "new_folder",
+    "read_metrics",
+    "read_options",
+    "unfinished_run",
+]

@@ -67,7 +67,7 @@ class Run:
         self.folder = Path(folder)
         self.model, self.optimizer, self.scheduler, self.loader = model, optimizer, scheduler, loader
         self.config, self.checkpoint_every = config, checkpoint_every
-        self.progress: dict[str, Any] = {"epoch": 0, "batches": 0, "records": 0, "totals": {}}
+        self.progress: dict[str, Any] = {"epoch": 0, "batches": 0, "records": 0, "totals": {}, "finished": False}
         self._bar: Progress | None = None
         if resume:
             found = load_checkpoint(
@@ -75,7 +75,8 @@ class Run:
             )
             self.progress = found["progress"]
             epoch, batch = self.progress["epoch"], loader.state_dict()["position"]
-            print(f"resuming {self.folder} after {epoch} epochs and {batch} batches", flush=True)
+            done = f"{epoch} {'epoch' if epoch == 1 else 'epochs'} and {batch} {'batch' if batch == 1 else 'batches'}"
+            print(f"resuming {self.folder} after {done}", flush=True)
         elif (self.folder / CHECKPOINT).exists():
             raise FileExistsError(f"{self.folder} already holds a run; resume it, or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,8 @@ class Run:
             print(f"no pictures: {error}")
         for what, name in files.items():
             print(f"  {what:17} {self.folder / name}")
+        self.progress["finished"] = True
+        self.save()
 
 
 def new_folder(parent: str | os.PathLike[str], name: str) -> Path:
@@ -167,6 +170,23 @@ def new_folder(parent: str | os.PathLike[str], name: str) -> Path:
         number += 1
         folder = Path(parent) / f"{name}-{number}"
     return folder
+
+
+def unfinished_run(parent: str | os.PathLike[str]) -> Path:
+    """Return the folder below ``parent`` of the newest run that has not come to its end.
+
+    Raises:
+        FileNotFoundError: there is none; the message says what there is.
+    """
+    checkpoints = sorted(Path(parent).rglob(CHECKPOINT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for checkpoint in checkpoints:
+        progress = load_checkpoint(checkpoint, generators={})["progress"]
+        if not (isinstance(progress, dict) and progress.get("finished")):
+            return checkpoint.parent
+    finished = f"all {len(checkpoints)} runs there are finished" if checkpoints else "there is no run there"
+    raise FileNotFoundError(
+        f"nothing to resume under {Path(parent).absolute()}: {finished}; begin one without --resume"
+    )
 
 
 class _DelayedInterrupt:
