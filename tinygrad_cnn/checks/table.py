@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import isfunction
+from textwrap import indent
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
 
+from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import grad
-from tinygrad_cnn.autograd.check import random_cotangent
+from tinygrad_cnn.autograd.check import GradcheckError, gradcheck, gradgradcheck, random_cotangent
 from tinygrad_cnn.checks import arrays, layers
 from tinygrad_cnn.checks.case import BILINEAR, Case
 from tinygrad_cnn.checks.measure import error, gradient_error, second_gradient_error
 from tinygrad_cnn.tensor import Tensor
 
 CASES: tuple[Case, ...] = (*arrays.CASES, *layers.CASES)
+# The results are labels, indices and bools; their values are tested in tests/functional/.
+WITHOUT_DERIVATIVE = {"all", "any", "argmax", "argmin", "eq", "ge", "gt", "le", "lt", "ne", "one_hot"}
 
 # The largest errors that pass, relative to the largest value (checks.measure.error).
 FLOAT64 = 1e-10
@@ -32,12 +37,27 @@ class Row(NamedTuple):
     float32: float  # values and gradients, against float64
     first: float  # gradients, against differences
     second: float  # gradients of gradients, against differences
+    located: tuple[str, ...] = ()  # where a derivative is wrong: the element at which
+
+    @property
+    def faults(self) -> list[str]:
+        """What is not within its bound; NaN never is."""
+        errors = (
+            ("value", self.float64, FLOAT64),
+            ("float32", self.float32, FLOAT32),
+            ("first derivative", self.first, GRADIENT),
+            ("second derivative", self.second, GRADIENT),
+        )
+        return [f"{what} off by {found:.2g} (bound {bound:g})" for what, found, bound in errors if not found <= bound]
 
     @property
     def passed(self) -> bool:
-        """Whether each error is within its bound; NaN is not."""
-        bounds = (self.float64, FLOAT64), (self.float32, FLOAT32), (self.first, GRADIENT), (self.second, GRADIENT)
-        return all(found <= bound for found, bound in bounds)
+        """Whether each error is within its bound."""
+        return not self.faults
+
+    def __repr__(self) -> str:
+        """Return the verdict in words; the fields hold functions, which have nothing to say."""
+        return "\n".join([f"{self.case.op}: {', '.join(self.faults) or 'pass'}", *self.located])
 
     @property
     def scheme(self) -> str:
@@ -46,12 +66,22 @@ class Row(NamedTuple):
 
 
 def choose(op: str | None) -> list[Case]:
-    """Return the cases of one operation, or all of them; ValueError where the name is unknown."""
+    """Return the cases of one operation, or all of them; ValueError where there are none."""
+    if op in without_case():
+        raise ValueError(f"check: {op} has no Case in tinygrad_cnn/checks/; add one")
+    if op in WITHOUT_DERIVATIVE:
+        raise ValueError(f"check: {op} has no derivative to check; its values are tested in tests/functional/")
     chosen = [case for case in CASES if op in (None, case.op)]
     if not chosen:
         names = ", ".join(sorted({case.op for case in CASES}))
         raise ValueError(f"check: there is no operation {op!r} to check. These are: {names}")
     return chosen
+
+
+def without_case() -> list[str]:
+    """Return the public operations that should have a case and have none."""
+    public = {name for name in F.__all__ if isfunction(getattr(F, name))}
+    return sorted(public - WITHOUT_DERIVATIVE - {case.op for case in CASES})
 
 
 def check(case: Case) -> Row:
@@ -60,7 +90,7 @@ def check(case: Case) -> Row:
     doubles = leaves(drawn, np.float64)
     found = values(case.fn(*doubles))
     rounded = [x.astype(np.float32) if x.dtype.kind == "f" else x for x in drawn]
-    return Row(
+    row = Row(
         case,
         " ".join("x".join(map(str, x.shape)) for x in drawn),
         largest(found, values(case.reference(*drawn))) if case.reference else 0.0,
@@ -68,6 +98,17 @@ def check(case: Case) -> Row:
         gradient_error(case.fn, doubles, case.steps),
         second_gradient_error(case.fn, doubles, case.steps),
     )
+    checks = [check for check, e in ((gradcheck, row.first), (gradgradcheck, row.second)) if not e <= GRADIENT]
+    return row._replace(located=tuple(located(check, case.fn, doubles) for check in checks))
+
+
+def located(check: Callable[..., bool], fn: Callable[..., Any], inputs: list[Tensor]) -> str:
+    """Return what ``gradcheck`` or ``gradgradcheck`` says, which name the element."""
+    try:
+        check(fn, inputs)
+    except GradcheckError as error:
+        return str(error)
+    return f"{check.__name__}: no fault with small steps and its wider bounds"
 
 
 def leaves(drawn: Iterable[ndarray], dtype: Any) -> list[Tensor]:
@@ -110,6 +151,8 @@ def table(cases: Iterable[Case], write: Callable[[str], None] = print) -> bool:
         write(f"{row.case.op:20} {row.shapes:30} {row.scheme:8} {errors}  {'pass' if row.passed else 'FAIL'}")
         count += 1
         failed += not row.passed
+        if not row.passed:
+            write(indent(repr(row), "    "))
     write(
         f"{count} {'case' if count == 1 else 'cases'}, {failed} failed. Errors are max|a - ref| / max|ref|:\n"
         f"  float64        values against the reference, at most {FLOAT64:g}\n"
