@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tinygrad_cnn import functional as F
+from tinygrad_cnn import state
 from tinygrad_cnn.__main__ import main
+from tinygrad_cnn.checks import table
 
 
 def test_check_prints_a_table_and_returns_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +27,28 @@ def test_check_returns_1_where_an_operation_is_wrong(
     monkeypatch.setattr(arithmetic.Add, "plans", {})
     assert main(["check", "add"]) == 1
     assert "FAIL" in capsys.readouterr().out
+
+
+def test_check_returns_1_where_an_operation_has_no_case(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "CASES", tuple(table.choose("add")))
+    monkeypatch.setattr(F, "__all__", ["add", "argmax", "neg"])
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "neg has no Case in tinygrad_cnn/checks/; add one"
+
+
+def test_compilation_is_announced(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_two_kernels(arguments: argparse.Namespace) -> int:
+        for name in ("relu", "tanh"):
+            if state.on_compile is not None:
+                state.on_compile(name)
+        return 0
+
+    monkeypatch.setattr("tinygrad_cnn.__main__.draw", compile_two_kernels)
+    assert main(["draw"]) == 0
+    assert capsys.readouterr().err.count("compiling kernels") == 1
+    assert state.on_compile is None
 
 
 def test_an_unknown_operation_is_an_error_that_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from tinygrad_cnn.training.progress import Progress
+from tinygrad_cnn import state
+from tinygrad_cnn.training.progress import Progress, announced_compilation
 
 
 class Terminal(io.StringIO):
@@ -108,3 +109,20 @@ def test_an_error_in_the_loop_removes_the_bar():
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert terminal.getvalue().rsplit("\r", 1)[-1].strip() == ""
+
+
+def test_compilation_is_announced_once_and_the_hook_restored(capsys, monkeypatch):
+    names = []
+    monkeypatch.setattr(state, "on_compile", names.append)
+    with announced_compilation():
+        state.on_compile("relu")
+        assert state.on_compile is None
+    assert capsys.readouterr().err.count("compiling kernels") == 1
+    state.on_compile("tanh")
+    assert names == ["tanh"]
+
+
+def test_nothing_is_announced_where_nothing_is_compiled(capsys):
+    with announced_compilation():
+        pass
+    assert capsys.readouterr().err == ""

@@ -1,13 +1,16 @@
-"""What a person sees of an epoch: a bar while it runs, one line that stays."""
+"""What a person sees: a bar while an epoch runs and one line that stays; why the first kernels take a while."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from tqdm import tqdm
+
+from tinygrad_cnn import state
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {postfix}, {remaining} left"
 
@@ -100,3 +103,19 @@ class Progress:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def announced_compilation() -> Iterator[None]:
+    """Within the block say once, on standard error, that kernels are being compiled; nothing where all are cached."""
+    found = state.on_compile
+
+    def announce(kernel: str) -> None:
+        state.on_compile = None
+        print("compiling kernels for this machine; the next run finds them ready ...", file=sys.stderr, flush=True)
+
+    state.on_compile = announce
+    try:
+        yield
+    finally:
+        state.on_compile = found

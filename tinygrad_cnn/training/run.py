@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tinygrad_cnn import state
 from tinygrad_cnn.data import DataLoader
 from tinygrad_cnn.interop import load_checkpoint, save_checkpoint
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.optim import LRScheduler, Optimizer
 from tinygrad_cnn.training.evaluate import Score
 from tinygrad_cnn.training.metrics import Metrics, read_metrics
-from tinygrad_cnn.training.progress import Progress
+from tinygrad_cnn.training.progress import Progress, announced_compilation
 from tinygrad_cnn.viz import confusion_matrix, save_confusion_matrix, save_learning_curves
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -86,7 +84,7 @@ class Run:
 
     def epochs(self, count: int) -> Iterator[int]:
         """Yield the numbers, from 1, of the epochs that are still to do."""
-        with _announced_compilation():
+        with announced_compilation():
             while self.progress["epoch"] < count:
                 epoch = self.progress["epoch"] + 1
                 size = len(self.loader.dataset)
@@ -208,18 +206,3 @@ class _DelayedInterrupt:
     def __exit__(self, *exception: object) -> None:
         if self._found is not None:
             signal.signal(signal.SIGINT, self._found)
-
-
-class _announced_compilation:
-    """Within the block say once that kernels are being compiled, when they are."""
-
-    def __enter__(self) -> None:
-        self._found = state.on_compile
-        state.on_compile = self._announce
-
-    def _announce(self, kernel: str) -> None:
-        state.on_compile = None
-        print("compiling kernels for this machine; the next run finds them ready ...", file=sys.stderr, flush=True)
-
-    def __exit__(self, *exception: object) -> None:
-        state.on_compile = self._found
