@@ -1,8 +1,8 @@
 """Everything that is global, and nothing else is.
 
 Per thread (context variables): whether operations are recorded, who observes them, and inside which module they run.
-Per process: the default random generator and the number of threads. This file imports only the standard library and
-NumPy and is open to every floor of the house.
+Per process: the default random generator, the clock, the number of threads, and who is told of compilations. This file
+imports only the standard library and NumPy and is open to every floor of the house.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 # lets a new thread inherit its parent's context, and a new thread must start recording.
 paused_by: ContextVar[int] = ContextVar("paused_by", default=0)
 
-# Called after every operation as observer(function, inputs, output), or None. Tracing and fusion look at it.
+# Called after every operation as observer(function, inputs, output), or None. Tracers and profilers set it.
 observer: ContextVar[Callable[..., None] | None] = ContextVar("observer", default=None)
 
 # The dotted name of the module whose forward is running ("features.0"), "" outside of any module.
