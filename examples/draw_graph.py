@@ -1,6 +1,6 @@
 """What LeNet-5 computes, how the gradients flow back, and both in one picture.
 
-    python examples/draw_graph.py [--quick] [--folder graphs]
+    python examples/draw_graph.py [--quick] [--folder runs/graphs]
 
 Writes lenet5-forward, lenet5-backward and lenet5-both as .svg, .png and .dot. Round boxes are operations, square ones
 tensors (yellow: a gradient is collected), frames are modules.
@@ -16,6 +16,7 @@ import numpy as np
 from tinygrad_cnn import Tensor, manual_seed
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.models.lenet import LeNet5
+from tinygrad_cnn.training.progress import announced_compilation
 from tinygrad_cnn.viz import draw_graph
 
 
@@ -37,11 +38,13 @@ def main(folder: Path, formats: list[str]) -> None:
                 print(f"    {folder / f'lenet5-{direction}.{format}'}")
         except RuntimeError as error:  # no program that can draw; the text is there
             print(f"    {error}")
+        print(f"    {folder / f'lenet5-{direction}.dot'}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draw LeNet-5's forward and backward graph.")
     parser.add_argument("--quick", action="store_true", help="only .svg")
-    parser.add_argument("--folder", type=Path, default=Path("graphs"), help="where the pictures go")
+    parser.add_argument("--folder", type=Path, default=Path("runs/graphs"), help="where the pictures go")
     arguments = parser.parse_args()
-    main(arguments.folder, ["svg"] if arguments.quick else ["svg", "png"])
+    with announced_compilation():
+        main(arguments.folder, ["svg"] if arguments.quick else ["svg", "png"])

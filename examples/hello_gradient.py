@@ -36,11 +36,13 @@ def main(steps: int, picture: Path) -> None:
         return y, (y - WANTED) ** 2
 
     y, loss = neuron()
+    picture.parent.mkdir(parents=True, exist_ok=True)
     try:
         draw_graph(loss, direction="both", names={"w": w, "b": b, "y": y, "loss": loss}).save(picture)
         print(f"the graph of the loss: {picture}")
     except RuntimeError as error:  # no program that can draw; the text is there
         print(error)
+    print(f"the same as text: {picture.with_suffix('.dot')}")
 
     loss.backward()
     hand_w, hand_b = by_hand(0.3, -0.1)
@@ -62,6 +64,6 @@ def main(steps: int, picture: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A first gradient.")
     parser.add_argument("--quick", action="store_true", help="5 steps instead of 20")
-    parser.add_argument("--picture", type=Path, default=Path("hello_gradient.svg"), help="where the graph is drawn")
+    parser.add_argument("--picture", type=Path, default=Path("runs/hello_gradient.svg"), help="where to draw the graph")
     arguments = parser.parse_args()
     main(5 if arguments.quick else 20, arguments.picture)

@@ -51,6 +51,20 @@ def test_compilation_is_announced(capsys: pytest.CaptureFixture[str], monkeypatc
     assert state.on_compile is None
 
 
+def test_draw_names_its_files_also_where_nothing_can_draw(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    picture, text = tmp_path / "runs" / "net.svg", tmp_path / "runs" / "net.dot"
+    assert main(["draw", "--batch", "1", "--output", str(picture)]) == 0
+    assert capsys.readouterr().out == f"LeNet-5, both: {picture}, the same as text: {text}\n"
+    assert picture.exists()
+    assert main(["draw", "--batch", "1", "--output", str(text)]) == 0
+    assert capsys.readouterr().out == f"LeNet-5, both: {text}\n"
+    monkeypatch.setattr("shutil.which", lambda *words, **more: None)
+    assert main(["draw", "--batch", "1", "--output", str(picture)]) == 2
+    assert f"pip install tinygrad-cnn[graph]. The .dot text needs neither\n{text} has been" in capsys.readouterr().err
+
+
 def test_an_unknown_operation_is_an_error_that_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "conv7d"]) == 2
     captured = capsys.readouterr()

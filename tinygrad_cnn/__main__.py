@@ -51,9 +51,11 @@ def draw(arguments: argparse.Namespace) -> int:
     model = LeNet5()
     images, labels = np.zeros((arguments.batch, 1, 28, 28), np.float32), np.zeros(arguments.batch, np.int64)
     graph = draw_graph(F.cross_entropy(model(images), labels), model, direction=arguments.direction)
-    Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
-    graph.save(arguments.output)
-    print(f"LeNet-5, {arguments.direction}: {arguments.output}")
+    output = Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    graph.save(output)
+    text = output.with_suffix(".dot")
+    print(f"LeNet-5, {arguments.direction}: {output}{f', the same as text: {text}' if output != text else ''}")
     return 0
 
 
@@ -117,7 +119,7 @@ def main(words: Sequence[str] | None = None) -> int:
         with announced_compilation():
             return arguments.run(arguments)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(error, file=sys.stderr)
+        print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return 2
 
 

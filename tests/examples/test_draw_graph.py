@@ -9,14 +9,16 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "examples" / "draw_graph.py"
 
 
-@pytest.mark.parametrize("folder", ["graphs", "new/folder"])
-def test_draws_lenet_in_every_direction(tmp_path, monkeypatch, capsys, folder):
+@pytest.mark.parametrize(("words", "folder"), [([], "runs/graphs"), (["--folder", "new/folder"], "new/folder")])
+def test_draws_lenet_in_every_direction(tmp_path, monkeypatch, capsys, words, folder):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["draw_graph.py", "--quick", "--folder", folder])
+    monkeypatch.setattr(sys, "argv", ["draw_graph.py", "--quick", *words])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     names = {path.name for path in (tmp_path / folder).iterdir()}
     assert names == {f"lenet5-{d}.{e}" for d in ("forward", "backward", "both") for e in ("svg", "dot")}
     text = (tmp_path / folder / "lenet5-both.dot").read_text()
     assert "61,706 parameters" in text
     assert "grad_w" in text
-    assert "forward: Graph(13 operations" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "forward: Graph(13 operations" in printed
+    assert all(f"    {folder}/{name}\n" in printed for name in names)

@@ -19,4 +19,6 @@ def test_machine_and_hand_agree_and_the_loss_falls(tmp_path, monkeypatch, capsys
     losses = [float(loss) for loss in re.findall(r"loss = (\S+)", text)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0] / 10
-    assert (tmp_path / "hello_gradient.svg").exists()
+    assert "the graph of the loss: runs/hello_gradient.svg\nthe same as text: runs/hello_gradient.dot\n" in text
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]  # which git ignores
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"hello_gradient.svg", "hello_gradient.dot"}
