@@ -41,7 +41,7 @@ config: Any = numba.config  # its names are set when numba is imported, too late
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # A multiply and an add may become one instruction. Everything else keeps IEEE rules: NaN and infinity must propagate.
 CONTRACT = frozenset({"contract"})
-# Sums may be reordered (and so vectorised): only convolution, matrix products and sums ask for it.
+# Sums may be reordered (and so vectorised): only sums ask for it; the tiles fix their own order.
 REASSOC = frozenset({"contract", "reassoc"})
 
 

@@ -30,29 +30,31 @@ from tinygrad_cnn.kernels.tile import (
     rows_for,
 )
 
+# A tile reads whole vectors, so up to its width beyond the last output: zeros that are never written.
+SLACK = max(VECTORS) * lanes(np.dtype(np.float32))
+
 
 class Layout(NamedTuple):
     """Where the pixels of one padded image lie, split into phases, and the offset of each tap."""
 
     out: Pair  # OH, OW
     phase: Pair  # I, J
-    image: int  # elements of all channels and phases
+    image: int  # elements of all channels and phases, and the slack
     table: np.ndarray  # the offset of each tap (c, p, q) of one group
-    slack: int  # how far a tile reads beyond the last output
 
 
 @lru_cache(maxsize=256)
-def layout(c: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Layout:
+def layout(c: int, image: Pair, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Layout:
     """Return the layout of (c, *image) for one geometry."""
-    window = Window(kernel, stride, padding, dilation)
+    window = Window(size, stride, padding, dilation)
     out = window.out_size("conv2d", image)
     (sh, sw), (hp, wp) = stride, window.padded(image)
     i, j = -(-hp // sh), -(-wp // sw)
-    cs, ps, qs = np.ogrid[: c // groups, : kernel[0], : kernel[1]]
+    cs, ps, qs = np.ogrid[: c // groups, : size[0], : size[1]]
     h, w = ps * dilation[0], qs * dilation[1]
     table = ((cs * sh + h % sh) * sw + w % sw) * (i * j) + h // sh * j + w // sw
     taps = table.reshape(-1).astype(np.int64)
-    return Layout(out, (i, j), c * sh * sw * i * j, taps, 1024)
+    return Layout(out, (i, j), c * sh * sw * i * j + SLACK, taps)
 
 
 @device
@@ -88,16 +90,20 @@ def sums_at(a, a_start, depth, table, low, high, image, at, sums, count, rows, v
             )  # fmt: skip
 
 
-@kernel(writes="y images sums", reassoc=False)
+@kernel(writes="y images sums")
 def _forward(  # type: ignore[no-untyped-def]
     x, w, b, table, y, images, sums, groups, bands, sh, sw, top, left, i_size, j_size, rows, vectors, start, stop
 ):
+    """Compute the items start..stop, an item being a band of tiles of one image.
+
+    x (N, C, H, W), w (O, taps), b (O,) or empty, table (taps,) as in Layout; scratch for each piece: images (pieces,
+    image) and sums (pieces, blocks of rows, width). The tile is ``rows`` filters high and ``vectors`` vectors wide.
+    """
     n_size, o_size, oh_size, ow_size = y.shape
     piece = threads.piece_at(start, n_size * bands)
-    image, total = images[piece], sums[piece]
+    image, total, width = images[piece], sums[piece].reshape(-1), sums.shape[2]
     o_group, depth = o_size // groups, w.shape[1]
     group = (x.shape[1] // groups) * sh * sw * i_size * j_size
-    width = vectors * (total.shape[0] // ((o_group + rows - 1) // rows * rows) // vectors)
     flat = (oh_size - 1) * j_size + ow_size
     tiles = (flat + width - 1) // width
     packed = -1
@@ -142,9 +148,9 @@ def conv2d(
     w = w.reshape(o, -1)
     rows = rows_for(o // groups)
     bands = bands_for(n)
-    images, sums = scratch(x.dtype, n * bands, plan.image + plan.slack, o // groups, rows)
+    images, sums = scratch(x.dtype, n * bands, plan.image, o // groups, rows)
     (top, _), (left, _) = padding
-    work = y.size * w.shape[1] // 8
+    work = y.size * w.shape[1] // threads.MULTIPLY_ADDS
     threads.split(
         _forward, n * bands, x, w, b, plan.table, y, images, sums, groups, bands, *stride, top, left, *plan.phase,
         rows, VECTORS[rows], work=work,
@@ -160,5 +166,5 @@ def bands_for(n: int) -> int:
 def scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each piece, a zeroed image and room for one tile of every output."""
     pieces = threads.pieces_of(items)
-    tile = -(-count // rows) * rows * VECTORS[rows] * lanes(dtype)
-    return buffers.zeros((pieces, image), dtype), buffers.empty((pieces, tile), dtype)
+    tile = -(-count // rows) * rows, VECTORS[rows] * lanes(dtype)
+    return buffers.zeros((pieces, image), dtype), buffers.empty((pieces, *tile), dtype)

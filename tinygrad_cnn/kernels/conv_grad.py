@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import bands_for, layout, pack, scratch, sums_at
+from tinygrad_cnn.kernels.conv import SLACK, bands_for, layout, pack, scratch, sums_at
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.tile import (
     INNER_ROWS,
@@ -47,10 +47,10 @@ class Adjoint(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def adjoint(o: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Adjoint:
+def adjoint(o: int, image: Pair, filters: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Adjoint:
     """Return the plan of the input gradient of one group with ``o`` outputs."""
-    window = Window(kernel, stride, padding, dilation)
-    reach = tuple((kernel[d] - 1) * dilation[d] // stride[d] for d in (0, 1))
+    window = Window(filters, stride, padding, dilation)
+    reach = tuple((filters[d] - 1) * dilation[d] // stride[d] for d in (0, 1))
     size = tuple(-(-window.padded(image)[d] // stride[d]) for d in (0, 1))
     rows, pitch = size[0] + reach[0], size[1] + reach[1]
     phases = []
@@ -58,7 +58,7 @@ def adjoint(o: int, image: Pair, kernel: Pair, stride: Pair, padding: Padding, d
         for b in range(stride[1]):
             taps, inside = [], []
             for d, first in ((0, a), (1, b)):
-                steps = np.arange(kernel[d]) * dilation[d]
+                steps = np.arange(filters[d]) * dilation[d]
                 taps.append(np.flatnonzero(steps % stride[d] == first))
                 before = padding[d][0]
                 # the pixel stride*i + first - before lies in the image for these i
@@ -78,13 +78,17 @@ def _input_grad(  # type: ignore[no-untyped-def]
     gy, w, table, lines, gx, images, sums, groups, bands, sh, sw, a, b, top, left, origin_h, origin_w, i_size, pitch,
     i_first, i_last, j_first, j_last, rows, vectors, start, stop,
 ):  # fmt: skip
+    """Compute one phase (a, b) of the items start..stop, as _forward does, from gy padded to (i_size, pitch).
+
+    w (C, taps) is sorted as table (taps,); lines: how many rows of gy lie between each line of the filter and the
+    first. Rows i_first..i_last and columns j_first..j_last of the phase lie inside the image.
+    """
     n_size, c_size, h_size, w_size = gx.shape
     oh_size = gy.shape[2]
     piece = threads.piece_at(start, n_size * bands)
-    image, total = images[piece], sums[piece]
+    image, total, width = images[piece], sums[piece].reshape(-1), sums.shape[2]
     c_group, depth = c_size // groups, w.shape[1]
     group = (gy.shape[1] // groups) * i_size * pitch
-    width = vectors * (total.shape[0] // ((c_group + rows - 1) // rows * rows) // vectors)
     origin = i_first * pitch + j_first
     flat = (i_last - 1) * pitch + j_last - origin
     tiles = (flat + width - 1) // width
@@ -146,7 +150,7 @@ def conv2d_input_grad(
         return gx
     rows = rows_for(c // groups)
     bands = bands_for(n)
-    images, sums = scratch(gy.dtype, n * bands, o * plan.rows * plan.pitch + 1024, c // groups, rows)
+    images, sums = scratch(gy.dtype, n * bands, o * plan.rows * plan.pitch + SLACK, c // groups, rows)
     # (groups, O/g, C/g, KH, KW): the taps of a phase, then (C, p * O/g * q)
     filters = w.reshape(groups, o // groups, c // groups, kh, kw)
     for (a, b), phase in plan.phases:
@@ -155,7 +159,7 @@ def conv2d_input_grad(
             continue
         taps = filters[:, :, :, phase.taps[0][:, None], phase.taps[1]]
         mixed = np.ascontiguousarray(taps.transpose(0, 2, 3, 1, 4)).reshape(c, -1)
-        work = gx.size // (stride[0] * stride[1]) * mixed.shape[1] // 8
+        work = gx.size // (stride[0] * stride[1]) * mixed.shape[1] // threads.MULTIPLY_ADDS
         (top, _), (left, _) = padding
         threads.split(
             _input_grad, n * bands, gy, mixed, phase.table, phase.lines, gx, images, sums, groups, bands, *stride, a, b,
@@ -226,7 +230,7 @@ def conv2d_weight_grad(
     # the flat gradient of an image: rows of the image's pitch, zeros in the garbage columns and up to a whole vector
     steps = -(-((plan.out[0] - 1) * pitch + plan.out[1]) // lane)
     pieces = threads.pieces_of(n)
-    image = plan.image + plan.slack
+    image = plan.image
     together = max(1, min(-(-n // pieces), LONGEST_CHAIN // steps, 2**17 // (image + o * steps * lane)))
     rows = -(-(o // groups) // -(-(o // groups) // INNER_ROWS))
     images = buffers.zeros((pieces, together, image), x.dtype)
@@ -238,6 +242,6 @@ def conv2d_weight_grad(
     (top, _), (left, _) = padding
     threads.split(
         _weight_grad, pieces, gy, x, table, gw, images, gradients, acc, groups, *stride, top, left, *plan.phase, rows,
-        pieces, work=gy.size * taps // 8,
+        pieces, work=gy.size * taps // threads.MULTIPLY_ADDS,
     )  # fmt: skip
     return gw.sum(0).astype(x.dtype).reshape(w_shape)

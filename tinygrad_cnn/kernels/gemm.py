@@ -40,7 +40,7 @@ def _transpose(x, y, start, stop):  # type: ignore[no-untyped-def]
                     y[k, i] = x[i, k]
 
 
-@kernel(writes="y sums", reassoc=False)
+@kernel(writes="y sums")
 def _product(a, a_offsets, a_row, a_step, b, b_offsets, table, bias, y, sums, rows, vectors, start, stop):  # type: ignore[no-untyped-def]
     batch, m_size, n_size = y.shape
     depth = table.size
@@ -63,7 +63,7 @@ def _product(a, a_offsets, a_row, a_step, b, b_offsets, table, bias, y, sums, ro
                 y[image, m + r, n + j] = sums[piece, r * width + j] + bias[n + j]
 
 
-@kernel(writes="y acc", reassoc=False)
+@kernel(writes="y acc")
 def _dots(a, b, table, bias, y, acc, start, stop):  # type: ignore[no-untyped-def]
     """y[m, n] = a[m] . b[n] + bias[n] for a few rows of a and the blocks start..stop of rows of b."""
     rows, depth = a.shape
@@ -132,7 +132,8 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     sums = buffers.empty((threads.pieces_of(items), rows * width), a.dtype)
     threads.split(
         _product, items, a.reshape(-1), _offsets(a, lead), a_row, a_step, b.reshape(-1), _offsets(b, lead),
-        _rows_table(depth, pitch), bias, y.reshape(batch, m, n), sums, rows, vectors, work=y.size * depth // 8,
+        _rows_table(depth, pitch), bias, y.reshape(batch, m, n), sums, rows, vectors,
+        work=y.size * depth // threads.MULTIPLY_ADDS,
     )  # fmt: skip
     return y
 
@@ -158,7 +159,7 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndar
     acc = np.empty((threads.pieces_of(blocks) * INNER_ROWS * INNER_TAPS, lanes(x.dtype)), x.dtype)
     table = _last_repeated(o, depth)
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    threads.split(_dots, blocks, x, w, table, b, y, acc, work=n * w.size // 8)
+    threads.split(_dots, blocks, x, w, table, b, y, acc, work=n * w.size // threads.MULTIPLY_ADDS)
     return y
 
 

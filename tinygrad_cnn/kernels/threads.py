@@ -19,6 +19,8 @@ from tinygrad_cnn.kernels.compile import device
 
 # Below this much work (elements touched, or a few multiply-adds each) waking a worker costs more than it brings.
 SERIAL_BELOW = 100_000
+# A multiply-add in a register tile counts as this part of an element touched in memory.
+MULTIPLY_ADDS = 8
 # More pieces than threads balance a busy machine; each costs about a microsecond.
 PIECES = 8
 

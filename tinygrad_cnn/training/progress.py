@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tinygrad_cnn import state
 
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {postfix}, {remaining} left"
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
 
 class Progress:
