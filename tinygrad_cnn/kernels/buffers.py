@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -25,6 +25,8 @@ _ALIGN = 64  # a cache line, and the widest vector
 # Not ndarrays: NumPy then counts a result, and not the block that outlives it, as the base of its views.
 _Block = tuple[bytearray, int]
 _pool: dict[int, deque[_Block]] = {}
+_scratch: dict[Hashable, list[np.ndarray]] = {}
+_MOST_KEYS = 64
 _bytes = 0
 
 
@@ -84,9 +86,28 @@ def zeros(shape: Sequence[int], dtype: Any) -> np.ndarray:
     return array
 
 
+def borrow(key: Hashable, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Return scratch memory: zeros at first, and what `give_back` left under ``key`` later.
+
+    A kernel that always writes the same places of it, and leaves the padding between alone, finds the padding zero.
+    """
+    try:
+        return _scratch[key].pop()
+    except (KeyError, IndexError):
+        return np.zeros(shape, dtype)
+
+
+def give_back(key: Hashable, array: np.ndarray) -> None:
+    """Keep scratch memory for the next one who borrows under ``key``; what is not given back is simply freed."""
+    if key not in _scratch and len(_scratch) >= _MOST_KEYS:
+        _scratch.clear()
+    _scratch.setdefault(key, []).append(array)
+
+
 def release() -> None:
     """Give all free blocks back to the operating system."""
     global _bytes
+    _scratch.clear()
     for blocks in list(_pool.values()):
         while (entry := _take(blocks, _FREE)) is not None:
             _bytes -= len(entry[0])

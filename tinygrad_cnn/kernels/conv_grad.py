@@ -233,8 +233,9 @@ def conv2d_weight_grad(
     image = plan.image
     together = max(1, min(-(-n // pieces), LONGEST_CHAIN // steps, 2**17 // (image + o * steps * lane)))
     rows = -(-(o // groups) // -(-(o // groups) // INNER_ROWS))
-    images = buffers.zeros((pieces, together, image), x.dtype)
-    gradients = buffers.zeros((pieces, together, o, steps * lane), x.dtype)
+    key = x.shape, w_shape, stride, padding, dilation, groups, x.dtype.char
+    images = buffers.borrow(("images", key), (pieces, together, image), x.dtype)
+    gradients = buffers.borrow(("gradients", key), (pieces, together, o, steps * lane), x.dtype)
     acc = buffers.empty((pieces, INNER_ROWS * INNER_TAPS, lane), x.dtype)
     taps = len(plan.table)
     table = np.concatenate([plan.table, np.repeat(plan.table[-1:], -taps % INNER_TAPS)])
@@ -244,4 +245,6 @@ def conv2d_weight_grad(
         _weight_grad, pieces, gy, x, table, gw, images, gradients, acc, groups, *stride, top, left, *plan.phase, rows,
         pieces, work=gy.size * taps // threads.MULTIPLY_ADDS,
     )  # fmt: skip
+    buffers.give_back(("images", key), images)
+    buffers.give_back(("gradients", key), gradients)
     return gw.sum(0).astype(x.dtype).reshape(w_shape)

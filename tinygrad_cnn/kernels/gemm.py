@@ -120,9 +120,9 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     pitch = n
     if n < width or (b.ndim == 2 and not b.flags.c_contiguous):
         pitch = max(n, width)
-        wide = buffers.zeros((*b.shape[:-2], depth, pitch), a.dtype)
+        wide = (buffers.zeros if n < pitch else buffers.empty)((*b.shape[:-2], depth, pitch), a.dtype)
         if b.ndim == 2 and b.flags.f_contiguous and not b.flags.c_contiguous:
-            threads.split(_transpose, -(-depth // _BLOCK), b.T, wide, work=b.size)
+            threads.split(_transpose, -(-depth // _BLOCK), b.T, wide, work=4 * b.size)  # scattered writes
         else:
             wide[..., :n] = b
         b = wide
