@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import pickle
 import platform
@@ -27,7 +28,6 @@ from typing import Any, overload
 import llvmlite
 import numba
 import numpy as np
-import numpy.ma  # numba does so at its first launch, where a fork may catch the import half way
 from numba import types
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
@@ -85,6 +85,8 @@ class Kernel:
             return self.dispatchers[dtype]
 
     def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        # numba imports it at its first launch, where a fork may catch the import half way; here forks wait.
+        importlib.import_module("numpy.ma")
         options = {**OPTIONS, "fastmath": set(self.fastmath), "no_cfunc_wrapper": True}
         dispatcher: Any = numba.njit(self.function, **options)
         dispatcher._cache = KernelCache(self)
