@@ -34,7 +34,7 @@ def test_a_seed_fixes_the_stream_and_keeps_the_generator() -> None:
 @pytest.mark.parametrize(("seed", "error"), [(1.5, TypeError), ("1", TypeError), (True, TypeError), (-1, ValueError)])
 def test_a_seed_is_a_whole_number(seed: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="manual_seed: seed must be"):
-        state.manual_seed(seed)  # type: ignore[arg-type]
+        state.manual_seed(seed)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_number_of_threads_is_a_positive_whole_number() -> None:
     assert tinygrad_cnn.get_num_threads() == 3
     for wrong in (0, -1, 1.5, True, "2"):
         with pytest.raises(ValueError, match="set_num_threads: n must be a positive int"):
-            state.set_num_threads(wrong)  # type: ignore[arg-type]
+            state.set_num_threads(wrong)
     assert tinygrad_cnn.get_num_threads() == 3
 
 

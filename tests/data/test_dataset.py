@@ -166,7 +166,7 @@ def test_random_split_refuses_lengths_that_do_not_add_up(lengths: list[float], m
 
 def test_a_seed_is_not_a_generator() -> None:
     with pytest.raises(TypeError, match=r"random_split: generator must be a numpy.random.Generator, .* got int"):
-        random_split(np.arange(11), [5, 6], 3)  # type: ignore[arg-type]
+        random_split(np.arange(11), [5, 6], 3)
 
 
 def test_the_description_builds_a_dataset_of_the_same_kind():

@@ -227,4 +227,4 @@ def test_a_bad_batch_size_is_refused(batch_size: Any) -> None:
 
 def test_a_seed_is_not_a_generator() -> None:
     with pytest.raises(TypeError, match=r"DataLoader: generator must be a numpy.random.Generator, .* got int"):
-        DataLoader(np.arange(3), generator=0)  # type: ignore[arg-type]
+        DataLoader(np.arange(3), generator=0)

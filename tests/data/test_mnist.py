@@ -27,7 +27,7 @@ def test_a_wrong_file_is_never_taken(
     for file, content in raw.items():
         (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match=f"of {collection.name} with SHA-256"):
-        load("train", tmp_path)  # type: ignore[operator]
+        load("train", tmp_path)
 
 
 _PARTS = [
@@ -52,7 +52,7 @@ def test_the_real_data(
     if not all((folder / file).exists() for file in collection.files(split)):
         pytest.skip(f"{collection.name} is not in {folder}")
     lines: list[str] = []
-    dataset = load(split, folder, lines.append)  # type: ignore[operator]
+    dataset = load(split, folder, lines.append)
     assert isinstance(dataset, ArrayDataset)
     assert repr(dataset) == f"{collection.name}: {count:,} images of 1 x 28 x 28, 10 classes"
     assert dataset.images.dtype == np.uint8

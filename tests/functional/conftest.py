@@ -13,16 +13,6 @@ STEPS = (1e-6, 1e-5)
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def derivatives() -> Callable[..., None]:
     """Compare first and second derivatives with central differences, in float64 and for random cotangents."""
 
@@ -59,3 +49,16 @@ def both_orders() -> Callable[..., None]:
                 assert error(a, ref) <= bound
 
     return check
+
+
+@pytest.fixture
+def draw(rng: np.random.Generator) -> Callable[..., np.ndarray]:
+    """Return numbers of an interval, at least 0.05 from 0 and from the bounds of clamp, where slopes jump."""
+
+    def numbers(interval: tuple[float, float], *shape: int) -> np.ndarray:
+        x = rng.uniform(*interval, shape)
+        for kink in (0, -0.5, 1.25):
+            x = np.where(np.abs(x - kink) < 0.05, kink + 0.1, x)
+        return x
+
+    return numbers

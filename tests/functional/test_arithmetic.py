@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from tinygrad_cnn import Tensor, grad
 from tinygrad_cnn import functional as F
+from tinygrad_cnn.checks.measure import error
 
 # ours, NumPy's, and the interval from which inputs are drawn
 BINARY = {
@@ -38,23 +39,15 @@ COMPARE = {
 SMALL = ((), (2,), (3, 2), (1, 2), (3, 1))
 
 
-def draw(rng: np.random.Generator, interval: Any, *shape: int) -> np.ndarray:
-    """Numbers in the interval, at least 0.05 from 0 and from the bounds of clamp."""
-    x = rng.uniform(*interval, shape)
-    for kink in (0, -0.5, 1.25):
-        x = np.where(np.abs(x - kink) < 0.05, kink + 0.1, x)
-    return x
-
-
 F32, F64, I64 = np.ones(2, np.float32), np.ones(2), np.ones(2, np.int64)
 
 
 @pytest.mark.parametrize("op", BINARY)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_two_inputs_broadcast(op: str, dtype: Any, rng: np.random.Generator) -> None:
+def test_two_inputs_broadcast(op: str, dtype: Any, draw: Callable[..., np.ndarray]) -> None:
     f, wanted, interval = BINARY[op]
     for a, b in product(SMALL, SMALL):
-        x1, x2 = (draw(rng, interval, *shape).astype(dtype) for shape in (a, b))
+        x1, x2 = (draw(interval, *shape).astype(dtype) for shape in (a, b))
         leaves = [Tensor(x1, requires_grad=True), Tensor(x2, requires_grad=True)]
         y = f(*leaves)
         assert type(y.data) is np.ndarray
@@ -68,9 +61,9 @@ def test_two_inputs_broadcast(op: str, dtype: Any, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize("op", BINARY)
-def test_derivatives_of_two_inputs(op: str, rng: np.random.Generator, derivatives: Callable[..., None]) -> None:
+def test_derivatives_of_two_inputs(op: str, draw: Callable[..., np.ndarray], derivatives: Callable[..., None]) -> None:
     f, _, interval = BINARY[op]
-    x1, x2 = draw(rng, interval, 3, 2), draw(rng, interval, 2)
+    x1, x2 = draw(interval, 3, 2), draw(interval, 2)
     x2 = np.where(np.abs(x1 - x2).min(0) < 0.05, x2 + 0.1, x2)  # no tie for maximum and minimum
     derivatives(f, x1, x2)
     derivatives(lambda x: f(x, 1.5), x1)
@@ -168,3 +161,19 @@ def test_the_exponent_zero() -> None:
 def test_nan_propagates_through_maximum() -> None:
     assert np.isnan(F.maximum(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))).all()
     assert np.isnan(F.minimum(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))).all()
+
+
+@pytest.mark.parametrize("op", BINARY)
+def test_agrees_with_torch(op: str, rng: np.random.Generator, draw: Callable[..., np.ndarray], torch: Any) -> None:
+    f, _, interval = BINARY[op]
+    theirs = {"rdiv": lambda a, b: b / a, "rpow": lambda a, b: b**a}.get(op) or getattr(torch, op)
+    arrays = [draw(interval, 3, 4) for _ in range(2)]
+    if op in ("maximum", "minimum"):
+        arrays[1][0] = arrays[0][0]
+    leaves = [Tensor(a, requires_grad=True) for a in arrays]
+    others = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y, z = f(*leaves), theirs(*others)
+    assert error(y.data, z.detach().numpy()) <= 1e-14
+    u = rng.standard_normal((3, 4))
+    for g, h in zip(grad(y, leaves, u), torch.autograd.grad(z, others, torch.tensor(u)), strict=True):
+        assert error(g.data, h.numpy()) <= 1e-14

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +24,7 @@ from tinygrad_cnn.kernels.compile import CONTRACT, REASSOC, Kernel, KernelCache,
 DTYPES = [np.float32, np.float64]
 
 
-def fill(x, y, factor, start, stop):  # type: ignore[no-untyped-def]
+def fill(x, y, factor, start, stop):
     for i in range(start, stop):
         y[i] = x[i] * factor
 
@@ -48,7 +46,7 @@ def test_one_compilation_a_dtype_serves_frozen_and_writable_arrays(compiled: lis
         x.flags.writeable = False
         times(x, y, 3.0, 1, 4)
         np.testing.assert_array_equal(y, [0, 3, 6, 9])
-        assert len(times.dispatchers[np.dtype(dtype).char].signatures) == 1  # type: ignore[attr-defined]
+        assert len(times.dispatchers[np.dtype(dtype).char].signatures) == 1
     assert compiled == ["fill", "fill"]
 
 
@@ -77,7 +75,7 @@ def test_writes_must_name_parameters() -> None:
 
 def test_a_write_to_an_array_that_is_not_named_is_told_in_a_line() -> None:
     @kernel(writes="y")
-    def reversed_arguments(y, x):  # type: ignore[no-untyped-def]
+    def reversed_arguments(y, x):
         x[0] = y[0]
 
     message = r"^kernel reversed_arguments writes an array that `writes` does not name, at .*test_compile.py \(\d+\); "
@@ -87,8 +85,8 @@ def test_a_write_to_an_array_that_is_not_named_is_told_in_a_line() -> None:
 
 def test_other_errors_of_numba_pass_unchanged() -> None:
     @kernel
-    def unknown_name(x, y):  # type: ignore[no-untyped-def]
-        y[0] = no_such_function(x[0])  # type: ignore[name-defined]  # noqa: F821
+    def unknown_name(x, y):
+        y[0] = no_such_function(x[0])  # noqa: F821
 
     with pytest.raises(numba.TypingError, match="no_such_function"):
         unknown_name(np.zeros(2), np.zeros(2))
@@ -96,7 +94,7 @@ def test_other_errors_of_numba_pass_unchanged() -> None:
 
 def test_ieee_rules_hold_but_for_the_contraction_of_multiply_and_add() -> None:
     @kernel
-    def quotients(x, y):  # type: ignore[no-untyped-def]
+    def quotients(x, y):
         for i in range(x.size):
             y[i] = max(x[i] / x[0], -1.0) if x[i] == x[i] else x[i]
 
@@ -109,7 +107,7 @@ def test_ieee_rules_hold_but_for_the_contraction_of_multiply_and_add() -> None:
 
 def test_kernels_release_the_interpreter_lock() -> None:
     @kernel
-    def long_chain(x, y, steps):  # type: ignore[no-untyped-def]
+    def long_chain(x, y, steps):
         for _ in range(steps):
             y[0] = y[0] * x[0] + x[1]
 
@@ -143,25 +141,8 @@ def test_many_threads_compile_a_kernel_once(compiled: list[str]) -> None:
     assert compiled == ["fill"]
 
 
-def exit_code_of_a_fork(check: Callable[[], bool]) -> int:
-    """Run ``check`` in a forked child and return 0 where it holds; a child that hangs is killed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: a fork while threads run
-        pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(0 if check() else 1)
-        finally:
-            os._exit(2)
-    alarm = threading.Timer(40, os.kill, (pid, 9))
-    alarm.start()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    alarm.cancel()
-    return code
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_waits_for_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_waits_for_a_compilation(exit_code_of_a_fork: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = threading.Event()
     monkeypatch.setattr(state, "on_compile", lambda name: begun.set())
 
@@ -180,11 +161,11 @@ def test_a_fork_waits_for_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_device_function_runs_inside_a_kernel() -> None:
     @device
-    def half(x):  # type: ignore[no-untyped-def]
+    def half(x):
         return x / 2
 
     @kernel
-    def halves(x, y):  # type: ignore[no-untyped-def]
+    def halves(x, y):
         for i in range(x.size):
             y[i] = half(x[i])
 

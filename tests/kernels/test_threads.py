@@ -3,9 +3,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ MUCH = SERIAL_BELOW  # work for which threads are woken
 
 
 @kernel
-def squares(x, y, start, stop):  # type: ignore[no-untyped-def]
+def squares(x, y, start, stop):
     for i in range(start, stop):
         y[i] = x[i] * x[i]
 
@@ -65,7 +64,7 @@ def test_pieces_cover_the_range_once_whatever_the_number_of_threads(count: int) 
 def test_a_kernel_knows_the_number_of_its_piece() -> None:
     for count in range(1, 300):
         starts = [count * piece // pieces_of(count) for piece in range(pieces_of(count))]
-        assert [piece_at.py_func(start, count) for start in starts] == list(range(len(starts)))  # type: ignore[attr-defined]
+        assert [piece_at.py_func(start, count) for start in starts] == list(range(len(starts)))
 
 
 def test_little_work_is_done_at_once_and_no_work_not_at_all() -> None:
@@ -199,26 +198,9 @@ def test_workers_are_built_once() -> None:
     assert threads._pool.workers == workers
 
 
-def exit_code_of_a_fork(check: Callable[[], bool]) -> int:
-    """Run ``check`` in a forked child and return 0 where it holds; a child that hangs is killed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: a fork while threads run
-        pid = os.fork()
-    if pid == 0:
-        try:
-            os._exit(0 if check() else 1)
-        finally:
-            os._exit(2)
-    alarm = threading.Timer(40, os.kill, (pid, 9))
-    alarm.start()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    alarm.cancel()
-    return code
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("num_threads")
-def test_a_forked_child_builds_its_own_pool() -> None:
+def test_a_forked_child_builds_its_own_pool(exit_code_of_a_fork: Any) -> None:
     x = np.arange(100_000.0)
     split(squares, x.size, x, np.zeros_like(x), work=MUCH)
 
@@ -233,7 +215,9 @@ def test_a_forked_child_builds_its_own_pool() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("num_threads")
-def test_a_child_forked_during_a_launch_does_not_wait_for_it() -> None:
+def test_a_child_forked_during_a_launch_does_not_wait_for_it(
+    exit_code_of_a_fork: Any,
+) -> None:
     release, inside = threading.Event(), threading.Event()
 
     def wait(start: int, stop: int) -> None:

@@ -182,7 +182,7 @@ def guard_every_array() -> None:
         lent = {"borrow": lambda key, shape, dtype: zeros(shape, dtype), "give_back": lambda key, array: None}  # noqa: B023
         fenced = SimpleNamespace(**{**vars(np), "empty": empty, "zeros": zeros, **lent})
         for module in (conv, conv_grad, gemm):
-            module.np = module.buffers = fenced  # type: ignore[attr-defined]
+            module.np = module.buffers = fenced
         threads.SERIAL_BELOW = 0
         for dtype in DTYPES:
             run_every_kernel(dtype, place, small=False)

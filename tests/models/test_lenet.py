@@ -72,5 +72,5 @@ def test_equals_torch() -> None:
     nn.CrossEntropyLoss()(model(Tensor(x)), labels).backward()
     tnn.CrossEntropyLoss()(other(torch.tensor(x)), torch.tensor(labels)).backward()
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
-        gradient, oracle = ours.grad.data, theirs.grad.numpy()  # type: ignore[union-attr]
+        gradient, oracle = ours.grad.data, theirs.grad.numpy()
         assert np.abs(gradient - oracle).max() <= 1e-10 * np.abs(oracle).max()

@@ -36,9 +36,9 @@ def test_inplace_computes_out_of_place(layer: Any) -> None:
 
 def test_axis_is_needed() -> None:
     with pytest.raises(TypeError):
-        nn.Softmax()  # type: ignore[call-arg]
+        nn.Softmax()
     with pytest.raises(TypeError, match="Softmax: dim must be an int"):
-        nn.Softmax("1")  # type: ignore[arg-type]
+        nn.Softmax("1")
 
 
 def test_reprs_equal_torch() -> None:

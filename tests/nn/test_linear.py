@@ -15,10 +15,10 @@ def test_value_and_gradients(dtype: type) -> None:
     x = rng.normal(size=(2, 5, 4)).astype(dtype)
     y = layer(x)
     assert y.dtype == dtype
-    np.testing.assert_allclose(y.data, x @ layer.weight.data.T + layer.bias.data, rtol=1e-5)  # type: ignore[union-attr]
+    np.testing.assert_allclose(y.data, x @ layer.weight.data.T + layer.bias.data, rtol=1e-5)
     y.sum().backward()
-    assert layer.bias.grad.tolist() == [10, 10, 10]  # type: ignore[union-attr]
-    np.testing.assert_allclose(layer.weight.grad.data, np.tile(x.sum((0, 1)), (3, 1)), rtol=1e-5)  # type: ignore[union-attr]
+    assert layer.bias.grad.tolist() == [10, 10, 10]
+    np.testing.assert_allclose(layer.weight.grad.data, np.tile(x.sum((0, 1)), (3, 1)), rtol=1e-5)
 
 
 def test_without_bias() -> None:
@@ -45,6 +45,6 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="Linear: in_features must be at least 1, got 0"):
         nn.Linear(0, 3)
     with pytest.raises(TypeError, match=r"Linear: out_features must be an int .* got 2\.5"):
-        nn.Linear(3, 2.5)  # type: ignore[arg-type]
+        nn.Linear(3, 2.5)
     with pytest.raises(ValueError, match=r"must agree in I, got input \(2, 3\) and weight \(3, 4\)"):
         nn.Linear(4, 3)(np.zeros((2, 3), np.float32))

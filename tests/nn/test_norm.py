@@ -48,7 +48,7 @@ def test_state_names() -> None:
     assert list(nn.BatchNorm2d(3, affine=False).state_dict()) == names[2:]
     assert list(nn.BatchNorm2d(3, track_running_stats=False).state_dict()) == names[:2]
     assert nn.BatchNorm2d(3).state_dict()["num_batches_tracked"].dtype == np.int64
-    assert nn.BatchNorm2d(3).double().running_mean.dtype == np.float64  # type: ignore[union-attr]
+    assert nn.BatchNorm2d(3).double().running_mean.dtype == np.float64
 
 
 def test_momentum_none_is_the_average_of_all_batches() -> None:
@@ -58,13 +58,13 @@ def test_momentum_none_is_the_average_of_all_batches() -> None:
         layer(batch)
     means = batches.mean((1, 3, 4)).mean(0)
     variances = batches.transpose(0, 2, 1, 3, 4).reshape(4, 3, -1).var(-1, ddof=1).mean(0)
-    np.testing.assert_allclose(layer.running_mean.data, means, rtol=1e-10)  # type: ignore[union-attr]
-    np.testing.assert_allclose(layer.running_var.data, variances, rtol=1e-10)  # type: ignore[union-attr]
-    assert int(layer.num_batches_tracked) == 4  # type: ignore[arg-type]
+    np.testing.assert_allclose(layer.running_mean.data, means, rtol=1e-10)
+    np.testing.assert_allclose(layer.running_var.data, variances, rtol=1e-10)
+    assert int(layer.num_batches_tracked) == 4
     layer.reset_running_stats()
-    assert layer.running_mean.tolist() == [0, 0, 0]  # type: ignore[union-attr]
-    assert layer.running_var.tolist() == [1, 1, 1]  # type: ignore[union-attr]
-    assert int(layer.num_batches_tracked) == 0  # type: ignore[arg-type]
+    assert layer.running_mean.tolist() == [0, 0, 0]
+    assert layer.running_var.tolist() == [1, 1, 1]
+    assert int(layer.num_batches_tracked) == 0
 
 
 def test_without_running_statistics_evaluation_uses_the_batch() -> None:
@@ -77,8 +77,8 @@ def test_a_failed_step_does_not_count() -> None:
     layer = nn.BatchNorm1d(3)
     with pytest.raises(ValueError, match="batch_norm"):
         layer(np.ones((1, 3), np.float32))
-    assert int(layer.num_batches_tracked) == 0  # type: ignore[arg-type]
-    assert layer.running_mean.tolist() == [0, 0, 0]  # type: ignore[union-attr]
+    assert int(layer.num_batches_tracked) == 0
+    assert layer.running_mean.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

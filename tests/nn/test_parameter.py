@@ -37,7 +37,7 @@ def test_repr() -> None:
 
 
 @pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
-def test_copies_stay_parameters_with_their_gradient(twin_of) -> None:  # type: ignore[no-untyped-def]
+def test_copies_stay_parameters_with_their_gradient(twin_of) -> None:
     p = Parameter([1.0, 2.0])
     (p * p).sum().backward()
     twin = twin_of(p)

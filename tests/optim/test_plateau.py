@@ -67,7 +67,7 @@ def test_nan_is_no_improvement() -> None:
 
 def test_a_tensor_is_a_metric() -> None:
     _, scheduler = build()
-    scheduler.step(Tensor([3.0]))  # type: ignore[arg-type]
+    scheduler.step(Tensor([3.0]))
     assert scheduler.best == 3.0
 
 

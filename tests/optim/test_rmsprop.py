@@ -49,7 +49,7 @@ def test_only_what_is_needed_is_kept() -> None:
     ):
         p = Parameter([1.0])
         p.grad = np.ones(1, np.float32)
-        optimizer = RMSprop([p], **options)  # type: ignore[arg-type]
+        optimizer = RMSprop([p], **options)
         optimizer.step()
         assert optimizer.state[p].keys() == slots
 

@@ -121,7 +121,7 @@ def test_load_errors() -> None:
     with pytest.raises(ValueError, match="base_lrs has length 1 in the state, 2 here"):
         scheduler.load_state_dict({**before, "base_lrs": [0.1]})
     with pytest.raises(ValueError, match="got list"):
-        scheduler.load_state_dict([])  # type: ignore[arg-type]
+        scheduler.load_state_dict([])
     assert scheduler.state_dict() == before
     composed = warm_up(optimizer())
     before = composed.state_dict()

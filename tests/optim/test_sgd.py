@@ -55,7 +55,7 @@ def test_errors() -> None:
         with pytest.raises(ValueError, match=f"SGD: {name} must be at least 0, got nan"):
             SGD([p], **{name: float("nan")})
     with pytest.raises(TypeError, match="SGD: lr must be a number, got str"):
-        SGD([p], lr="0.1")  # type: ignore[arg-type]
+        SGD([p], lr="0.1")
     for options in ({}, {"momentum": 0.9, "dampening": 0.1}):
         with pytest.raises(ValueError, match="SGD: nesterov needs a momentum and no dampening"):
-            SGD([p], nesterov=True, **options)  # type: ignore[arg-type]
+            SGD([p], nesterov=True, **options)

@@ -8,16 +8,6 @@ import pytest
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
-def torch() -> Any:
-    return pytest.importorskip("torch")
-
-
-@pytest.fixture
 def agree() -> Callable[..., None]:
     """Compare with an oracle (an array or a torch tensor): same shape, and max|a - ref| <= bound * max|ref|."""
 
