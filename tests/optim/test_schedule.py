@@ -157,5 +157,5 @@ def test_errors(build: Callable[..., Any], error: type[Exception], message: str)
 
 
 def test_the_base_needs_a_formula() -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match=r"has no rate\(\)"):
         LRScheduler(optimizer())

@@ -263,7 +263,7 @@ def test_work_grows_in_proportion_to_the_graph(direction):
 
         sys.setprofile(profile)
         try:
-            draw_graph(y, direction=direction).dot  # noqa: B018
+            _ = draw_graph(y, direction=direction).dot
         finally:
             sys.setprofile(None)
         return count

@@ -128,7 +128,7 @@ class Walk:
             self.totals[edge] = g
             if type(edge) is Leaf:
                 return True
-            heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, arg-type, misc]
+            heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]  # not a Leaf, so a Function
         elif edge in self.summed:
             np.add(total, g, out=total)
         elif self.create:
@@ -177,7 +177,7 @@ class Walk:
                 g = rule(node, gy, saved[arguments[0]])
             else:
                 g = rule(node, gy, *[saved[p] for p in arguments])
-            self.receive(node, edge, g, gy)  # type: ignore[arg-type]
+            self.receive(node, edge, g, gy)  # type: ignore[arg-type]  # a rule is planned where there is an edge
         if not self.retain:
             node.saved = ()
             node.edges = None

@@ -57,10 +57,10 @@ class Conv2d(Function):
         return Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x)
 
     def grad_b(self, gy: Any) -> Any:
-        if type(gy) is ndarray:
-            n, o, oh, ow = gy.shape
-            return channel_sum(gy.reshape(n, o, oh * ow))
-        return sum(gy, (0, 2, 3))
+        if type(gy) is not ndarray:
+            return sum(gy, (0, 2, 3))
+        n, o, oh, ow = gy.shape
+        return channel_sum(gy.reshape(n, o, oh * ow))
 
 
 class Conv2dInputGrad(Function):

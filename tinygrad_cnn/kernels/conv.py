@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import device, kernel
@@ -58,7 +59,7 @@ def layout(c: int, image: Pair, size: Pair, stride: Pair, padding: Padding, dila
 
 
 @device
-def pack(x, n, image, sh, sw, top, left, i_size, j_size):  # type: ignore[no-untyped-def]
+def pack(x: ndarray, n: int, image: ndarray, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int) -> None:
     """Copy image n into its padded phase images; what lies between was zero from the start."""
     c_size, h_size, w_size = x.shape[1:]
     for c in range(c_size):
@@ -74,7 +75,10 @@ def pack(x, n, image, sh, sw, top, left, i_size, j_size):  # type: ignore[no-unt
 
 
 @device
-def sums_at(a, a_start, depth, table, low, high, image, at, sums, count, rows, vectors, width):  # type: ignore[no-untyped-def]
+def sums_at(
+    a: ndarray, a_start: int, depth: int, table: ndarray, low: int, high: int, image: ndarray, at: int, sums: ndarray,
+    count: int, rows: int, vectors: int, width: int,
+) -> None:  # fmt: skip
     """Fill ``sums`` (block, row, width) with ``count`` outputs at the flat position ``at``; rows overlap at the end.
 
     Taps low..high of the table are summed; a row of a has ``depth`` of them.
@@ -91,9 +95,11 @@ def sums_at(a, a_start, depth, table, low, high, image, at, sums, count, rows, v
 
 
 @kernel(writes="y images sums")
-def _forward(  # type: ignore[no-untyped-def]
-    x, w, b, table, y, images, sums, groups, bands, sh, sw, top, left, i_size, j_size, rows, vectors, start, stop
-):
+def _forward(
+    x: ndarray, w: ndarray, b: ndarray, table: ndarray, y: ndarray, images: ndarray, sums: ndarray, groups: int,
+    bands: int, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int, rows: int, vectors: int, start: int,
+    stop: int,
+) -> None:  # fmt: skip
     """Compute the items start..stop, an item being a band of tiles of one image.
 
     x (N, C, H, W), w (O, taps), b (O,) or empty, table (taps,) as in Layout; scratch for each piece: images (pieces,

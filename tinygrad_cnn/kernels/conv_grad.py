@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
@@ -74,10 +75,11 @@ def adjoint(o: int, image: Pair, filters: Pair, stride: Pair, padding: Padding, 
 
 
 @kernel(writes="gx images sums")
-def _input_grad(  # type: ignore[no-untyped-def]
-    gy, w, table, lines, gx, images, sums, groups, bands, sh, sw, a, b, top, left, origin_h, origin_w, i_size, pitch,
-    i_first, i_last, j_first, j_last, rows, vectors, start, stop,
-):  # fmt: skip
+def _input_grad(
+    gy: ndarray, w: ndarray, table: ndarray, lines: ndarray, gx: ndarray, images: ndarray, sums: ndarray, groups: int,
+    bands: int, sh: int, sw: int, a: int, b: int, top: int, left: int, origin_h: int, origin_w: int, i_size: int,
+    pitch: int, i_first: int, i_last: int, j_first: int, j_last: int, rows: int, vectors: int, start: int, stop: int,
+) -> None:  # fmt: skip
     """Compute one phase (a, b) of the items start..stop, as _forward does, from gy padded to (i_size, pitch).
 
     w (C, taps) is sorted as table (taps,); lines: how many rows of gy lie between each line of the filter and the
@@ -173,9 +175,11 @@ def conv2d_input_grad(
 
 
 @kernel(writes="gw images gradients acc")
-def _weight_grad(  # type: ignore[no-untyped-def]
-    gy, x, table, gw, images, gradients, acc, groups, sh, sw, top, left, i_size, j_size, rows, pieces, start, stop
-):
+def _weight_grad(
+    gy: ndarray, x: ndarray, table: ndarray, gw: ndarray, images: ndarray, gradients: ndarray, acc: ndarray,
+    groups: int, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int, rows: int, pieces: int, start: int,
+    stop: int,
+) -> None:  # fmt: skip
     n_size, o_size, oh_size, ow_size = gy.shape
     o_group, depth = gw.shape[1] // groups, gw.shape[2]
     group = (x.shape[1] // groups) * sh * sw * i_size * j_size

@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
@@ -30,7 +31,7 @@ _BLOCK = 32  # the transposition works in squares that fit the first cache
 
 
 @kernel(writes="y")
-def _transpose(x, y, start, stop):  # type: ignore[no-untyped-def]
+def _transpose(x: ndarray, y: ndarray, start: int, stop: int) -> None:
     """y[k, j] = x[j, k] for the column blocks start..stop; further columns of y are left as they are."""
     rows, columns = x.shape
     for block in range(start, stop):
@@ -41,7 +42,10 @@ def _transpose(x, y, start, stop):  # type: ignore[no-untyped-def]
 
 
 @kernel(writes="y sums")
-def _product(a, a_offsets, a_row, a_step, b, b_offsets, table, bias, y, sums, rows, vectors, start, stop):  # type: ignore[no-untyped-def]
+def _product(
+    a: ndarray, a_offsets: ndarray, a_row: int, a_step: int, b: ndarray, b_offsets: ndarray, table: ndarray,
+    bias: ndarray, y: ndarray, sums: ndarray, rows: int, vectors: int, start: int, stop: int,
+) -> None:  # fmt: skip
     batch, m_size, n_size = y.shape
     depth = table.size
     blocks = (m_size + rows - 1) // rows
@@ -64,7 +68,9 @@ def _product(a, a_offsets, a_row, a_step, b, b_offsets, table, bias, y, sums, ro
 
 
 @kernel(writes="y acc")
-def _dots(a, b, table, bias, y, acc, start, stop):  # type: ignore[no-untyped-def]
+def _dots(
+    a: ndarray, b: ndarray, table: ndarray, bias: ndarray, y: ndarray, acc: ndarray, start: int, stop: int
+) -> None:
     """y[m, n] = a[m] . b[n] + bias[n] for a few rows of a and the blocks start..stop of rows of b."""
     rows, depth = a.shape
     n_size, width = b.shape[0], acc.shape[1]

@@ -50,7 +50,7 @@ class LRScheduler:
 
     def rate(self, base: float, epoch: int) -> float:
         """Return the learning rate after ``epoch`` steps of a group whose initial rate was ``base``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no rate(); define it to say what the learning rate is")
 
     def set_epoch(self, epoch: int) -> None:
         """Go to a step count and set the learning rates that belong to it."""

@@ -44,7 +44,7 @@ def details(node: Function) -> tuple[str, ...]:
 @details.register
 def _(node: Conv2d) -> tuple[str, ...]:
     stride, padding, dilation, groups = node.geometry
-    sides = _window(node.w_shape[2:], stride, padding, dilation)  # type: ignore[arg-type]
+    sides = _window(node.w_shape[2:], stride, padding, dilation)
     return (*sides, f"groups {groups}") if groups > 1 else sides
 
 
