@@ -11,6 +11,7 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import reshape, shape_of, sum_to, transpose
 from tinygrad_cnn.kernels import gemm as kernel
+from tinygrad_cnn.kernels.reduce import rows_sum
 from tinygrad_cnn.state import place
 
 _FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -46,7 +47,7 @@ class Linear(Function):
         return matmul(transpose(gy, 0, 1), x)
 
     def grad_b(self, gy: Any) -> Any:
-        return sum(gy, 0)
+        return rows_sum(gy) if type(gy) is ndarray else sum(gy, 0)
 
 
 def same_float(op: str, **operands: Any) -> None:
