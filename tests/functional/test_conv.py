@@ -10,7 +10,7 @@ from tinygrad_cnn import Tensor, grad, reference
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.functional import conv
-from tinygrad_cnn.kernels import conv_grad
+from tinygrad_cnn.kernels import conv_input_grad, conv_weight_grad
 
 BILINEAR = (1.0,)  # a step of 1 makes no error in a form that is linear in each argument
 # x, w and the arguments of the geometry as users write them
@@ -136,10 +136,10 @@ def test_an_empty_batch() -> None:
 def test_a_frozen_input_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradient kernel of what needs no gradient is never called, and nothing is kept for it."""
     called: list[str] = []
-    for name in ("conv2d_input_grad", "conv2d_weight_grad"):
-        original = getattr(conv_grad, name)
+    for module, name in ((conv_input_grad, "conv2d_input_grad"), (conv_weight_grad, "conv2d_weight_grad")):
+        original = getattr(module, name)
         monkeypatch.setattr(
-            conv_grad, name, lambda *args, name=name, original=original: called.append(name) or original(*args)
+            module, name, lambda *args, name=name, original=original: called.append(name) or original(*args)
         )
     x, w, b, _ = drawn("plain")
     for wanted, expected in [

@@ -33,10 +33,10 @@ def code_lines(text: str) -> int:
     return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in prose for n, line in lines)
 
 
-def test_the_core_stays_under_6000_lines_of_code() -> None:
+def test_the_core_stays_under_7500_lines_of_code() -> None:
     places = [ROOT / "tinygrad_cnn" / name for name in CORE]
     files = [path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))]
-    assert sum(code_lines(path.read_text()) for path in files) < 6000
+    assert sum(code_lines(path.read_text()) for path in files) < 7500
 
 
 def test_code_is_counted_without_prose() -> None:

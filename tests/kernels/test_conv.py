@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn import reference, state
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import conv, conv_grad, threads
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, threads
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 
 DTYPES = [np.float32, np.float64]
 BOUND = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
 NO_PADDING = ((0, 0), (0, 0))
+MODULES = {"conv2d": conv, "conv2d_input_grad": conv_input_grad, "conv2d_weight_grad": conv_weight_grad}
 
 
 class Case(NamedTuple):
@@ -82,7 +83,7 @@ def check(case: Case, dtype: type, seed: int = 0) -> None:
     }
     for name, args in results.items():
         function = name.split()[0]
-        y = getattr(conv if function == "conv2d" else conv_grad, function)(*args, *case.geometry)
+        y = getattr(MODULES[function], function)(*args, *case.geometry)
         expected = getattr(reference, function)(*args, *case.geometry)
         assert y.dtype == dtype
         assert y.flags.c_contiguous
@@ -126,7 +127,7 @@ def test_float32_and_long_chains_stay_exact(dtype: type) -> None:
     assert error(y, expected) <= (1e-6 if dtype == np.float32 else 1e-14)
     case = Case((3, 1, 130, 141), (1, 1, 1, 2))
     x, _, _, u = case.draw(dtype)
-    gw = conv_grad.conv2d_weight_grad(abs(u), abs(x), case.w, *case.geometry)
+    gw = conv_weight_grad.conv2d_weight_grad(abs(u), abs(x), case.w, *case.geometry)
     x, u = abs(x).astype(np.float64), abs(u).astype(np.float64)
     expected = np.array([np.vdot(x[..., q : q + 140], u) for q in (0, 1)]).reshape(case.w)
     assert error(gw, expected) <= (1e-6 if dtype == np.float32 else 1e-14)
@@ -136,8 +137,8 @@ def faces(case: Case, dtype: type) -> list[np.ndarray]:
     x, w, b, u = case.draw(dtype)
     return [
         conv.conv2d(x, w, b, *case.geometry),
-        conv_grad.conv2d_input_grad(u, w, case.x, *case.geometry),
-        conv_grad.conv2d_weight_grad(u, x, case.w, *case.geometry),
+        conv_input_grad.conv2d_input_grad(u, w, case.x, *case.geometry),
+        conv_weight_grad.conv2d_weight_grad(u, x, case.w, *case.geometry),
     ]
 
 
@@ -193,7 +194,7 @@ def test_all_of_the_result_is_written_and_nothing_beside_it(
 ) -> None:
     expected = faces(case, dtype)
     fenced = Fenced()
-    for module in (conv, conv_grad):
+    for module in (conv, conv_input_grad, conv_weight_grad):
         monkeypatch.setattr(module, "np", SimpleNamespace(**{**vars(np), "empty": fenced.empty, "zeros": fenced.zeros}))
         monkeypatch.setattr(module, "buffers", fenced)
     for y, known in zip(faces(case, dtype), expected, strict=True):
@@ -231,8 +232,8 @@ def test_any_layout_gives_the_same_bits(dtype: type) -> None:
         lx, lw, lb, lu = (layout(a) for a in (x, w, b, u))
         found = [
             conv.conv2d(lx, lw, lb, *case.geometry),
-            conv_grad.conv2d_input_grad(lu, lw, case.x, *case.geometry),
-            conv_grad.conv2d_weight_grad(lu, lx, case.w, *case.geometry),
+            conv_input_grad.conv2d_input_grad(lu, lw, case.x, *case.geometry),
+            conv_weight_grad.conv2d_weight_grad(lu, lx, case.w, *case.geometry),
         ]
         for y, known in zip(found, expected, strict=True):
             assert y.tobytes() == known.tobytes(), layout
@@ -269,6 +270,6 @@ def test_nan_and_infinity_stay_where_they_belong(case: Case, dtype: type, value:
         u[tuple(rng.integers(0, case.y))] = value
         y, expected = conv.conv2d(x, w, b, *case.geometry), reference.conv2d(x, w, b, *case.geometry)
         np.testing.assert_array_equal(np.isfinite(y), np.isfinite(expected))
-        gx = conv_grad.conv2d_input_grad(u, w, case.x, *case.geometry)
+        gx = conv_input_grad.conv2d_input_grad(u, w, case.x, *case.geometry)
         expected = reference.conv2d_input_grad(u, w, case.x, *case.geometry)
         np.testing.assert_array_equal(np.isfinite(gx), np.isfinite(expected))

@@ -18,7 +18,7 @@ import pytest
 import tinygrad_cnn
 from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import conv, conv_grad, gemm, threads, tile
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, gemm, threads, tile
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.tile import copy_run, inner_tile, outer_tile
 
@@ -140,8 +140,8 @@ def run_every_kernel(dtype: type, place: Callable[[np.ndarray], np.ndarray], sma
         x, w, b = draw(*x_shape), draw(*w_shape), draw(w_shape[0])
         gy = draw(*reference.conv2d(x, w, b, *geometry).shape)
         compare("conv2d", conv, x, w, b, *geometry)
-        compare("conv2d_input_grad", conv_grad, gy, w, x_shape, *geometry)
-        compare("conv2d_weight_grad", conv_grad, gy, x, w_shape, *geometry)
+        compare("conv2d_input_grad", conv_input_grad, gy, w, x_shape, *geometry)
+        compare("conv2d_weight_grad", conv_weight_grad, gy, x, w_shape, *geometry)
     for m, k, n in PRODUCTS + ([] if small else LARGER_PRODUCTS):
         compare("matmul", gemm, draw(m, k), draw(k, n))
         compare("matmul", gemm, draw(2, m, k), draw(n, k).T)
@@ -181,7 +181,7 @@ def guard_every_array() -> None:
         zeros = lambda shape, dtype=np.float64, at_end=at_end: guarded(shape, dtype, at_end)
         lent = {"borrow": lambda key, *what, zeros=zeros: zeros(*what), "give_back": lambda key, array: None}
         fenced = SimpleNamespace(**{**vars(np), "empty": empty, "zeros": zeros, **lent})
-        for module in (conv, conv_grad, gemm):
+        for module in (conv, conv_input_grad, conv_weight_grad, gemm):
             module.np = module.buffers = fenced
         threads.SERIAL_BELOW = 0
         for dtype in DTYPES:

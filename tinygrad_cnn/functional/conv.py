@@ -16,7 +16,7 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
-from tinygrad_cnn.kernels import conv, conv_grad
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad
 from tinygrad_cnn.kernels.geometry import (
     Padding,
     Pair,
@@ -71,7 +71,7 @@ class Conv2dInputGrad(Function):
 
     def forward(self, gy: ndarray, w: ndarray) -> ndarray:
         self.w_shape = w.shape
-        return conv_grad.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
+        return conv_input_grad.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
 
     def grad_gy(self, ggx: Any, w: Any) -> Any:
         return Conv2d(self.geometry).apply(ggx, w, None)
@@ -88,7 +88,7 @@ class Conv2dWeightGrad(Function):
 
     def forward(self, gy: ndarray, x: ndarray) -> ndarray:
         self.x_shape = x.shape
-        return conv_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry)
+        return conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry)
 
     def grad_gy(self, ggw: Any, x: Any) -> Any:
         return Conv2d(self.geometry).apply(x, ggw, None)

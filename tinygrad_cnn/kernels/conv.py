@@ -6,7 +6,7 @@ and dropped when the row is written out), all loads are contiguous, and nothing 
 
 A stride s splits the image into s*s phase images, [a, b] holding the pixels (s*i + a, s*j + b): tap p reads phase
 p % s at the row p // s, again with stride 1. Dilation only changes offsets, groups only choose channels. The gradients
-(conv_grad.py) use the same layouts.
+(conv_input_grad.py, conv_weight_grad.py) use the same layouts.
 
 Names: x w b y; gy gx gw; N C H W, O KH KW, OH OW; I J rows and row length of a phase image.
 """
