@@ -11,16 +11,23 @@ import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-# The ident of the thread that paused recording, 0 where nobody did. The ident and not a bool: free-threaded Python
-# lets a new thread inherit its parent's context, and a new thread must start recording.
-paused_by: ContextVar[int] = ContextVar("paused_by", default=0)
 
-# Called after every operation as observer(function, inputs, output), or None. Tracers and profilers set it.
-observer: ContextVar[Callable[..., None] | None] = ContextVar("observer", default=None)
+class Recording(NamedTuple):
+    """How a thread records its operations, where it does not simply record them all."""
+
+    # The ident of the thread that paused recording, 0 where nobody did. The ident and not a bool: free-threaded Python
+    # lets a new thread inherit its parent's context, and a new thread must start recording.
+    paused_by: int = 0
+    # Called after every operation as observer(function, inputs, output), or None. Tracers and profilers set it.
+    observer: Callable[..., None] | None = None
+
+
+# None, the usual case, costs every operation only one look: recording, and observed by nobody.
+recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 # The dotted name of the module whose forward is running ("features.0"), "" outside of any module.
 module_path: ContextVar[str] = ContextVar("module_path", default="")
@@ -31,6 +38,21 @@ tick: Callable[[], int] = count(1).__next__
 
 # Told the name of every kernel that is compiled (not those loaded from the cache), or None.
 on_compile: Callable[[str], None] | None = None
+
+
+def pause_recording(by: int) -> int:
+    """Say which thread pauses recording (its ident; 0 for none) from now on; return who did until now."""
+    found = recording.get() or Recording()
+    recording.set(Recording(by, found.observer) if by or found.observer else None)
+    return found.paused_by
+
+
+def observe(observer: Callable[..., None] | None) -> Callable[..., None] | None:
+    """Let ``observer`` see every operation of this thread from now on; return who did until now."""
+    found = recording.get() or Recording()
+    recording.set(Recording(found.paused_by, observer) if observer or found.paused_by else None)
+    return found.observer
+
 
 _DEFAULT_SEED = 0
 _generator: np.random.Generator | None = None

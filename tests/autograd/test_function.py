@@ -8,7 +8,7 @@ import pytest
 from tinygrad_cnn import Tensor, grad, no_grad
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import Function, gradcheck, gradgradcheck, no_derivative, zero_derivative
-from tinygrad_cnn.state import module_path, observer
+from tinygrad_cnn.state import module_path, observe
 
 
 def leaf(*values: float) -> Tensor:
@@ -336,12 +336,12 @@ def test_gradients_return_in_the_dtype_of_the_input() -> None:
 
 def test_the_observer_sees_every_call_also_on_plain_arrays() -> None:
     seen: list[tuple[str, int]] = []
-    token = observer.set(lambda function, inputs, y: seen.append((function.name, len(inputs))))
+    found = observe(lambda function, inputs, y: seen.append((function.name, len(inputs))))
     try:
         F.exp(leaf(1.0)) * 2
         Cube()(np.ones(2))
     finally:
-        observer.reset(token)
+        observe(found)
     F.exp(leaf(1.0))
     assert seen == [("Exp", 1), ("Mul", 2), ("Cube", 1)]
 

@@ -103,8 +103,14 @@ class Walk:
     def run(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
         """Propagate ``gradients`` (arrays, or variables under create_graph) from ``outputs`` down to the leaves."""
         for variable, gradient in zip(outputs, gradients, strict=True):
-            if variable.edge is not None and (self.useful is None or variable.edge in self.useful):
-                self.add(variable.edge, gradient)
+            edge = variable.edge
+            if edge is not None and (self.useful is None or edge in self.useful):
+                if edge in self.totals:
+                    self.accumulate(edge, gradient)
+                else:
+                    self.totals[edge] = gradient
+                    if isinstance(edge, Function):
+                        heappush(self.heap, (-edge.tick, edge))
         node: Function | None = None
         try:
             if self.create:
@@ -113,30 +119,25 @@ class Walk:
                         node = heappop(self.heap)[1]
                         self.visit(node)
             else:
-                while self.heap:
-                    node = heappop(self.heap)[1]
-                    self.visit(node)
+                heap, visit = self.heap, self.visit
+                while heap:
+                    node = heappop(heap)[1]
+                    visit(node)
         except Exception as error:
             if node is not None:
                 error.add_note(f"in the backward pass of {node.name}{f' in {node.path}' if node.path else ''}")
             raise
 
-    def add(self, edge: Edge, g: Any) -> bool:
-        """Add ``g`` to the total of ``edge``; say whether it is the first gradient of a leaf."""
-        total = self.totals.get(edge)
-        if total is None:
-            self.totals[edge] = g
-            if type(edge) is Leaf:
-                return True
-            heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]  # not a Leaf, so a Function
-        elif edge in self.summed:
+    def accumulate(self, edge: Edge, g: Any) -> None:
+        """Add a further gradient to the total of ``edge``."""
+        total = self.totals[edge]
+        if edge in self.summed:
             np.add(total, g, out=total)
         elif self.create:
             self.totals[edge] = total + g
         else:
             self.totals[edge] = np.asarray(total + g)
             self.summed.add(edge)
-        return False
 
     def visit(self, node: Function) -> None:
         """Turn the gradient of a node's result into gradients of its inputs, then free the node."""
@@ -179,8 +180,9 @@ class Walk:
                 g = rule(node, gy, *[saved[p] for p in arguments])
             self.receive(node, edge, g, gy)  # type: ignore[arg-type]  # a rule is planned where there is an edge
         if not self.retain:
-            node.saved = ()
             node.edges = None
+            if plan.keeps:
+                node.saved = ()
             for name in plan.by_products:
                 node.__dict__.pop(name, None)
 
@@ -192,8 +194,15 @@ class Walk:
             g = node.fit(g, edge.y_shape)
         if g.dtype is not edge.y_dtype and g.dtype != edge.y_dtype:
             g = g.astype(edge.y_dtype)
-        if self.add(edge, g) and not self.create and self.belongs_to_nobody(node, edge, g, gy):
-            self.fresh.add(edge)
+        if edge in self.totals:
+            self.accumulate(edge, g)
+        elif type(edge) is Leaf:
+            self.totals[edge] = g
+            if not self.create and self.belongs_to_nobody(node, edge, g, gy):
+                self.fresh.add(edge)
+        else:
+            self.totals[edge] = g
+            heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]  # not a Leaf, so a Function
 
     def checked(self, node: Function, edge: Edge, g: Any) -> Any:
         """Return a gradient as an array, or under create_graph as a variable; None means zeros."""

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import version
 from tinygrad_cnn.autograd.variable import Leaf, Variable
-from tinygrad_cnn.state import module_path, observer, paused_by, place, tick
+from tinygrad_cnn.state import module_path, place, recording, tick
 
 new = object.__new__
 _VARIADIC = 0x04  # the flag of code objects that take *args
@@ -97,7 +97,7 @@ class Function:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.plans = {}
+        cls.plans = _Plans(cls)
         if hasattr(cls, "forward"):
             _check_class(cls)
 
@@ -108,6 +108,7 @@ class Function:
         """
         if self.tick:
             raise RuntimeError(f"{self.name}: one Function object serves one recorded call; create one for each call")
+        arrays: Any = None
         if len(inputs) == 2:  # the common case unrolled: a quarter of a microsecond less
             a, b = inputs
             first = ea = eb = None
@@ -120,7 +121,7 @@ class Function:
             if eb is not None:
                 mask += 2
             recorded = mask > 4
-            arrays, edges = [a, b], (ea, eb)
+            edges: Any = (ea, eb)
         else:
             first = None
             arrays = list(inputs)
@@ -139,6 +140,7 @@ class Function:
             recorded = mask > none
         if type(y) is not ndarray:
             y = np.asarray(y)
+        how = recording.get()
         if first is None:  # arrays alone
             result = y
         else:
@@ -146,10 +148,12 @@ class Function:
             result._data = y
             result.edge = None
             # Paused by this very thread, that is: a pause inherited from another one does not count (state.py).
-            if recorded and (not (paused := paused_by.get()) or paused != get_ident()):
-                plan = self.plans.get(mask) or _make_plan(type(self), mask)
+            if recorded and (how is None or how.paused_by != get_ident()):
+                plan = self.plans[mask]
                 if plan.records:
                     if plan.keeps:
+                        if arrays is None:
+                            arrays = [a, b]
                         for i in plan.drops:
                             arrays[i] = None
                         if plan.keeps_y:
@@ -164,9 +168,8 @@ class Function:
                     self.y_dtype = y.dtype
                     self.path = module_path.get()
                     self.tick = tick()
-        watch = observer.get()
-        if watch is not None:
-            watch(self, inputs, result)
+        if how is not None and how.observer is not None:
+            how.observer(self, inputs, result)
         return result
 
     __call__ = apply
@@ -244,6 +247,19 @@ def _rule_arguments(cls: type[Function], rule: Callable[..., Any]) -> tuple[str,
     return names
 
 
+class _Plans(dict[int, Plan]):
+    """The plans of a class, each made when it is first asked for."""
+
+    def __init__(self, cls: type[Function]) -> None:
+        self.cls = cls
+
+    def __missing__(self, mask: int) -> Plan:
+        plan = _make_plan(self.cls, mask)
+        if not self.cls.variadic:  # the number of masks of a variadic operation has no bound
+            self[mask] = plan
+        return plan
+
+
 def _make_plan(cls: type[Function], mask: int) -> Plan:
     count = mask.bit_length() - 1
     positions: dict[str, tuple[int, ...]] = {name: (i,) for i, name in enumerate(cls.input_names)}
@@ -272,7 +288,4 @@ def _make_plan(cls: type[Function], mask: int) -> Plan:
         planned.append((i, rule, needed))
     inputs = kept - {count}
     drops = tuple(i for i in range(count) if i not in inputs)
-    plan = Plan(tuple(planned), drops, count in kept, bool(kept), cls.view, cls.differentiable, cls.keeps)
-    if not cls.variadic:  # the number of masks of a variadic operation has no bound
-        cls.plans[mask] = plan
-    return plan
+    return Plan(tuple(planned), drops, count in kept, bool(kept), cls.view, cls.differentiable, cls.keeps)

@@ -8,14 +8,14 @@ from _thread import get_ident
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from tinygrad_cnn.state import paused_by
+from tinygrad_cnn.state import Recording, pause_recording, recording
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_grad_enabled() -> bool:
     """Say whether operations on tensors that require gradients are recorded in this thread."""
-    return paused_by.get() != get_ident()
+    return (recording.get() or Recording()).paused_by != get_ident()
 
 
 class _GradMode:
@@ -24,11 +24,11 @@ class _GradMode:
     enabled: bool
 
     def __enter__(self) -> None:
-        self._found = [*getattr(self, "_found", ()), paused_by.get()]
-        paused_by.set(0 if self.enabled else get_ident())
+        found = pause_recording(0 if self.enabled else get_ident())
+        self._found = [*getattr(self, "_found", ()), found]
 
     def __exit__(self, *_: object) -> None:
-        paused_by.set(self._found.pop())
+        pause_recording(self._found.pop())
 
     def _again(self) -> _GradMode:
         mode = _GradMode()
@@ -94,13 +94,12 @@ class set_grad_enabled(_GradMode):
 
     def __init__(self, mode: bool) -> None:
         self.enabled = bool(mode)
-        self._found = [paused_by.get()]
-        paused_by.set(0 if mode else get_ident())
+        self._found = [pause_recording(0 if mode else get_ident())]
 
     def __enter__(self) -> None:
         """Keep the mode that the constructor has set; what was found before it is restored at the end."""
 
     def __call__(self, function: F) -> F:
         """Decorate a function; the mode set by the constructor is undone."""
-        paused_by.set(self._found.pop())
+        pause_recording(self._found.pop())
         return super().__call__(function)
