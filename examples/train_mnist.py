@@ -9,7 +9,8 @@ from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.training import CHECKPOINT, Run, evaluate, read_options
 
 DATASETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
-DEFAULTS = {"dataset": "mnist", "seed": 0, "epochs": 4, "batch_size": 128, "lr": 0.005}  # lr: the peak of the cycle
+DEFAULTS = {"dataset": "mnist", "seed": 0, "epochs": 4, "batch_size": 128}
+DEFAULTS["lr"] = 0.005  # the peak of the cycle, chosen by choose_learning_rate.py
 QUICK = {"dataset": "synthetic", "epochs": 2, "batch_size": 32}
 
 
