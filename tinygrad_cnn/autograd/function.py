@@ -182,6 +182,10 @@ class Function:
         """Bring a gradient of another shape to the input's; only broadcasting operations can."""
         raise RuntimeError(f"{self.name}: a gradient rule returned shape {g.shape} for an input of shape {shape}")
 
+    def singles(self) -> list[Function]:
+        """Return the operations that this node stands for, oldest first: itself, unless several ran as one."""
+        return [self]
+
     def check_versions(self) -> None:
         """Raise where a saved array was written after this node was recorded."""
         for i, array in enumerate(self.saved):

@@ -23,9 +23,14 @@ class ReLU(Function):
         return kernel.relu(x)
 
     def grad_x(self, gy: Any, y: Any) -> Any:
-        if type(gy) is ndarray:
-            return kernel.relu_grad(gy, y)
-        return where(y <= 0, 0.0, gy)  # not gy * (y > 0): inf * 0 is NaN
+        return gate(gy, y)
+
+
+def gate(gy: Any, y: Any) -> Any:
+    """Let the gradient of a ReLU pass where its result is positive."""
+    if type(gy) is ndarray:
+        return kernel.relu_grad(gy, y)
+    return where(y <= 0, 0.0, gy)  # not gy * (y > 0): inf * 0 is NaN
 
 
 class LeakyReLU(Function):

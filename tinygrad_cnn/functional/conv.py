@@ -57,10 +57,15 @@ class Conv2d(Function):
         return Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x)
 
     def grad_b(self, gy: Any) -> Any:
-        if type(gy) is not ndarray:
-            return sum(gy, (0, 2, 3))
-        n, o, oh, ow = gy.shape
-        return channel_sum(gy.reshape(n, o, oh * ow))
+        return over_pixels(gy)
+
+
+def over_pixels(gy: Any) -> Any:
+    """Sum (N, O, OH, OW) to (O,): the gradient of a bias."""
+    if type(gy) is not ndarray:
+        return sum(gy, (0, 2, 3))
+    n, o, oh, ow = gy.shape
+    return channel_sum(gy.reshape(n, o, oh * ow))
 
 
 class Conv2dInputGrad(Function):
@@ -131,11 +136,19 @@ def conv2d(
     >>> conv2d(np.ones((8, 1, 28, 28)), np.ones((6, 1, 5, 5)), padding=2).shape
     (8, 6, 28, 28)
     """
+    if len(x := shape_of(input)) == 3:
+        return reshape_batch(conv2d(reshape(input, (1, *x)), weight, bias, stride, padding, dilation, groups))
+    geometry = checked_geometry(input, weight, bias, stride, padding, dilation, groups)
+    return Conv2d(geometry).apply(input, weight, bias)
+
+
+def checked_geometry(
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Geometry:
+    """Return the geometry of a convolution of (N, C, H, W), or raise an error that says what does not fit."""
     x, w = shape_of(input), shape_of(weight)
     if len(w) != 4:
         raise ValueError(f"{place('conv2d')}: weight must be (O, C/groups, KH, KW), got shape {w}")
-    if len(x) == 3:
-        return reshape_batch(conv2d(reshape(input, (1, *x)), weight, bias, stride, padding, dilation, groups))
     if len(x) != 4:
         raise ValueError(f"{place('conv2d')}: input must be (N, C, H, W) or (C, H, W), got shape {x}")
     geometry = conv_geometry("conv2d", (w[2], w[3]), stride, padding, dilation, groups)
@@ -153,7 +166,7 @@ def conv2d(
     window = Window((w[2], w[3]), *geometry[:3])
     check_elements("conv2d", (x[0], max(x[1], w[0]), *window.padded((x[2], x[3]))))
     window.out_size("conv2d", (x[2], x[3]))
-    return Conv2d(geometry).apply(input, weight, bias)
+    return geometry
 
 
 def conv_geometry(op: str, size: Pair, stride: Any, padding: Any, dilation: Any, groups: Any) -> Geometry:

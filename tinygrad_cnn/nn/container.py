@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from tinygrad_cnn.nn.fusion import call_run, run_length
 from tinygrad_cnn.nn.module import Module
 
 
@@ -107,8 +108,11 @@ class Sequential(Container):
             self._fill(("0", module) for module in modules)  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
-        for module in self:
-            input = module(input)
+        modules, at = list(self), 0
+        while at < len(modules):
+            count = run_length(modules, at, input)
+            input = modules[at](input) if count == 1 else call_run(modules[at : at + count], input)
+            at += count
         return input
 
 

@@ -20,7 +20,7 @@ from tinygrad_cnn.state import module_path, tick
 from tinygrad_cnn.tensor import Tensor
 
 # The names of all modules (by id) below the outermost one that is being called in this thread, None outside.
-_tree: ContextVar[dict[int, str] | None] = ContextVar("tree", default=None)
+tree: ContextVar[dict[int, str] | None] = ContextVar("tree", default=None)
 # When any module anywhere last gained or lost a part: names found before that may be stale.
 _changed = 0
 
@@ -57,7 +57,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`, and let errors and graphs know in which module."""
-        names = _tree.get()
+        names = tree.get()
         if names is None:
             return self._call_outermost(args, kwargs)
         found = module_path.get()
@@ -72,11 +72,11 @@ class Module:
         if found_at < _changed:
             # The tick comes first: a part that another thread adds during the walk makes the names stale.
             found_at, names = self.__dict__["_names"] = tick(), {id(part): name for name, part in self.named_modules()}
-        _tree.set(names)
+        tree.set(names)
         try:
             return self.forward(*args, **kwargs)
         finally:
-            _tree.set(None)
+            tree.set(None)
 
     # --- parts -----------------------------------------------------------------------------------------------
 

@@ -170,9 +170,10 @@ class _Drawing:
         self.names = self.of_model | {_key(tensor): name for name, tensor in names.items()}
         self.places: dict[Any, int] = {}  # by edge; by id for an array that is not differentiated
         self.results = {output.edge for output in outputs}
-        nodes = nodes_before(self.results)
-        for node, scope in zip(nodes, scopes([node.path for node in nodes]), strict=True):
-            self.add_operation(node, scope)
+        nodes = [(single, node) for node in nodes_before(self.results) for single in node.singles()]
+        for (single, node), scope in zip(nodes, scopes([single.path for single, _ in nodes]), strict=True):
+            self.add_operation(single, scope)
+            self.places[node] = self.places[single]  # of a run of several, what follows it is joined to the last
         for i, output in enumerate(outputs):
             self.add_output(output, f"output {i}" if len(outputs) > 1 else "output")
         if direction == "backward":

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import Tensor, nn, no_grad
+from tinygrad_cnn.nn.fusion import run_length
+from tinygrad_cnn.state import observe
+from tinygrad_cnn.viz import draw_graph
+
+IMAGE = Tensor(np.random.default_rng(0).standard_normal((2, 3, 8, 9)).astype(np.float32))
+
+
+class ThresholdReLU(nn.ReLU):
+    """A subclass, which may compute anything."""
+
+
+def conv(**more: Any) -> nn.Conv2d:
+    return nn.Conv2d(3, 4, 3, generator=np.random.default_rng(1), **more)
+
+
+def names(y: Tensor) -> list[str]:
+    """Return the operations behind y as they were recorded, newest first, along the first input."""
+    found, node = [], y.grad_fn
+    while hasattr(node, "edges"):
+        found.append(type(node).__name__)
+        node = node.edges[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("follows", "length"),
+    [
+        ([nn.ReLU(), nn.MaxPool2d(2)], 3),
+        ([nn.ReLU(inplace=True)], 2),
+        ([nn.MaxPool2d(2, 2, 0)], 2),
+        ([nn.ReLU(), nn.ReLU()], 2),
+        ([nn.ReLU(), nn.MaxPool2d(3)], 2),
+        ([nn.ReLU(), nn.MaxPool2d(2, 1)], 2),
+        ([nn.ReLU(), nn.MaxPool2d(2, padding=1)], 2),
+        ([nn.ReLU(), nn.MaxPool2d(2, dilation=2)], 2),
+        ([nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)], 2),
+        ([nn.ReLU(), nn.MaxPool2d(2, return_indices=True)], 2),
+        ([nn.Tanh()], 1),
+        ([ThresholdReLU()], 1),
+        ([nn.BatchNorm2d(4), nn.ReLU()], 1),
+        ([], 1),
+    ],
+    ids=str,
+)
+def test_which_layers_run_as_one(follows: list[nn.Module], length: int) -> None:
+    assert run_length([conv(), *follows], 0, IMAGE) == length
+
+
+def test_batch_norm_joins_in_evaluation_without_recording() -> None:
+    modules = [conv(), nn.BatchNorm2d(4).eval(), nn.ReLU(), nn.MaxPool2d(2)]
+    assert run_length(modules, 0, IMAGE) == 1
+    with no_grad():
+        assert run_length(modules, 0, IMAGE) == 4
+        for norm in (nn.BatchNorm2d(4), nn.BatchNorm2d(5).eval(), nn.BatchNorm2d(4, dtype=np.float64).eval()):
+            assert run_length([modules[0], norm], 0, IMAGE) == 1
+        assert run_length([modules[0], nn.BatchNorm2d(4, track_running_stats=False).eval()], 0, IMAGE) == 1
+        assert run_length([modules[0], nn.BatchNorm2d(4, affine=False).eval()], 0, IMAGE) == 2
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_in_a_run_changes_no_bit(affine: bool) -> None:
+    norm = nn.BatchNorm2d(4, affine=affine)
+    model = nn.Sequential(conv(), norm, nn.ReLU(), nn.MaxPool2d(2))
+    model(IMAGE * 2 + 1)  # running statistics of its own
+    model.eval()
+    with no_grad():
+        y, expected = model(IMAGE), IMAGE
+        for module in model:
+            expected = module(expected)
+    np.testing.assert_array_equal(y.data, expected.data)
+
+
+def test_a_run_is_one_node_and_its_gradients_are_those_of_the_layers() -> None:
+    model = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    y = model(IMAGE)
+    assert names(y) == ["Reshape", "ConvRun"]
+    y.sum().backward()
+    found = [p.grad.data for p in model.parameters()]
+    y = IMAGE
+    for module in model:
+        y = module(y)
+    assert names(y) == ["Reshape", "MaxPool2d", "ReLU", "Conv2d"]
+    model.zero_grad()
+    y.sum().backward()
+    for p, g in zip(model.parameters(), found, strict=True):
+        np.testing.assert_array_equal(p.grad.data, g)
+
+
+def test_nothing_is_fused_under_an_observer() -> None:
+    seen: list[str] = []
+    found = observe(lambda function, inputs, y: seen.append(function.name))
+    try:
+        nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2))(IMAGE)
+    finally:
+        observe(found)
+    assert seen == ["Conv2d", "ReLU", "MaxPool2d"]
+
+
+def test_a_layer_whose_forward_was_replaced_is_called() -> None:
+    relu = nn.ReLU()
+    relu.forward = lambda input: input * 0  # type: ignore[method-assign]
+    y = nn.Sequential(conv(), relu)(IMAGE)
+    np.testing.assert_array_equal(y.detach().data, 0)
+
+
+def test_the_drawing_is_that_of_the_single_layers() -> None:
+    model = nn.Sequential({"conv": conv(), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2), "conv2": nn.Conv2d(4, 2, 1)})
+    drawings = [draw_graph(model(IMAGE), model).dot]
+    found = observe(lambda *_: None)
+    try:
+        drawings.append(draw_graph(model(IMAGE), model).dot)
+    finally:
+        observe(found)
+    assert drawings[0] == drawings[1]
+    for name in ("Conv2d", "ReLU", "MaxPool2d"):
+        assert name in drawings[0]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 9), (0, 3, 8, 9)])
+def test_one_image_and_none(shape: tuple[int, ...]) -> None:
+    model = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2))
+    assert model(np.zeros(shape, np.float32)).shape == (*shape[:-3], 4, 3, 3)
+
+
+def test_errors_name_the_layer() -> None:
+    model = nn.Sequential({"conv": conv(), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2)})
+    with pytest.raises(ValueError, match=r"conv2d in conv: input \(2, 1, 8, 9\) has 1 channels"):
+        model(np.zeros((2, 1, 8, 9), np.float32))
+    with pytest.raises(TypeError, match=r"conv2d in conv: .*float64"):
+        model(np.zeros((2, 3, 8, 9)))
+    with pytest.raises(ValueError, match=r"max_pool2d in pool: the window is larger"):
+        model(np.zeros((2, 3, 3, 9), np.float32))

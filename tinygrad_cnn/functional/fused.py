@@ -1,0 +1,99 @@
+"""Several operations in one pass over memory, where nobody sees what lies between them.
+
+`nn.Sequential` calls these for runs of its layers. The bits are those of the single operations, forward and backward;
+`singles` lists them, so that a drawing shows what was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.functional.activation import ReLU, gate
+from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Geometry, over_pixels
+from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
+from tinygrad_cnn.kernels import conv_fused as kernel
+from tinygrad_cnn.kernels.geometry import Window
+from tinygrad_cnn.kernels.norm import scale_and_shift
+from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
+
+
+class Run(NamedTuple):
+    """What follows a convolution."""
+
+    relu: bool
+    pool: bool  # the maxima of 2x2 windows side by side
+    paths: tuple[str, ...]  # of the modules that are run as one
+
+
+class ConvRun(Function):
+    """A convolution, then ReLU, then 2x2 max pooling, as far as the run says."""
+
+    keeps = ("index",)
+    index: Any  # where in its window each maximum was found
+
+    def __init__(self, geometry: Geometry, run: Run) -> None:
+        self.geometry, self.run = geometry, run
+
+    def forward(self, x: ndarray, w: ndarray, b: ndarray | None) -> ndarray:
+        self.x_shape, self.w_shape = x.shape, w.shape
+        y, self.index = kernel.conv2d_fused(x, w, b, *self.geometry, relu=self.run.relu, pool=self.run.pool)
+        return y
+
+    def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
+        if self.run.relu:
+            gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
+        if self.run.pool:
+            gy = MaxPoolScatter(_places(self.index, self.convolved[3]), self.convolved).apply(gy)
+        return (
+            Conv2dInputGrad(self.geometry, self.x_shape).apply(gy, w) if self.needs(0) else None,
+            Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x) if self.needs(1) else None,
+            over_pixels(gy) if self.needs(2) else None,
+        )
+
+    @property
+    def convolved(self) -> Any:
+        """The shape of the convolution's own result."""
+        out = Window(self.w_shape[2:], *self.geometry[:3]).out_size("conv2d", self.x_shape[2:])
+        return self.x_shape[0], self.w_shape[0], *out
+
+    def singles(self) -> list[Function]:
+        """Return the operations of the run as if they had been recorded one by one."""
+        conv, relu, pool = Conv2d(self.geometry), ReLU(), MaxPool2d(SIDE_BY_SIDE, (self.y_shape[2], self.y_shape[3]))
+        conv.x_shape, conv.w_shape = self.x_shape, self.w_shape
+        chain = [conv, *[relu] * self.run.relu, *[pool] * self.run.pool]
+        for i, (single, path) in enumerate(zip(chain, self.run.paths, strict=True)):
+            single.edges = (chain[i - 1],) if i else self.edges
+            single.saved = [None, self.saved[-1]] if i else self.saved[:-1]
+            single.y_shape = self.y_shape if single is pool else self.convolved
+            single.y_dtype, single.tick, single.path = self.y_dtype, self.tick, path
+            given = single.edges or ()
+            single.plan = single.plans[(1 << len(given)) + sum(1 << k for k, edge in enumerate(given) if edge)]
+        return chain
+
+
+class ConvNormRun(Function):
+    """A convolution, then batch norm by fixed statistics, then what the run says: without gradients."""
+
+    differentiable = False
+
+    def __init__(self, geometry: Geometry, eps: float, run: Run) -> None:
+        self.geometry, self.eps, self.run = geometry, eps, run
+
+    def forward(
+        self, x: ndarray, w: ndarray, b: ndarray | None, mean: ndarray, var: ndarray, gamma: ndarray, beta: ndarray
+    ) -> ndarray:
+        scale, shift = scale_and_shift(gamma, beta, mean, var, self.eps)
+        run = self.run
+        return kernel.conv2d_fused(
+            x, w, b, *self.geometry, scale=scale, shift=shift, relu=run.relu, pool=run.pool
+        )[0]  # fmt: skip
+
+
+def _places(index: Any, width: int) -> Any:
+    oh, ow = index.shape[2:]
+    corner = 2 * width * np.arange(oh)[:, None] + 2 * np.arange(ow)
+    return corner + (index // 2).astype(np.int64) * width + index % 2

@@ -1,0 +1,91 @@
+"""Which layers of a Sequential run as one operation, and how.
+
+A convolution and what follows it, map by map, make one pass over memory where nothing observes what lies between:
+[Conv2d, ReLU, MaxPool2d(2)] or a part of it; where no gradient is recorded also [Conv2d, BatchNorm2d, ...] in
+evaluation mode. The bits are those of the layers one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd import is_grad_enabled
+from tinygrad_cnn.functional.conv import checked_geometry
+from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
+from tinygrad_cnn.kernels.geometry import Window, pair
+from tinygrad_cnn.nn.activation import ReLU
+from tinygrad_cnn.nn.conv import Conv2d
+from tinygrad_cnn.nn.module import Module, tree
+from tinygrad_cnn.nn.norm import BatchNorm2d
+from tinygrad_cnn.nn.pool import MaxPool2d
+from tinygrad_cnn.state import module_path, recording
+
+
+def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
+    """Return how many modules from ``at`` on can run as one operation on ``input``: 1 where nothing is fused."""
+    if type(modules[at]) is not Conv2d or getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]):
+        return 1
+    how = recording.get()
+    if how is not None and how.observer is not None:
+        return 1
+    end = at + 1
+    if end < len(modules) and type(modules[end]) is BatchNorm2d:
+        if is_grad_enabled() or not _is_fixed(modules[end], modules[at], input):
+            return 1
+        end += 1
+    if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
+        end += 1
+    if end < len(modules) and type(modules[end]) is MaxPool2d and _is_side_by_side(modules[end]):
+        end += 1
+    return end - at
+
+
+def call_run(modules: Sequence[Module], input: Any) -> Any:
+    """Call modules whose run was found by `run_length`."""
+    conv: Any
+    conv, norm, *_ = modules
+    kinds = [type(module) for module in modules]
+    outside, names = module_path.get(), tree.get() or {}
+    run = Run(ReLU in kinds, MaxPool2d in kinds, tuple(names.get(id(module), outside) for module in modules))
+    module_path.set(run.paths[0])
+    try:
+        geometry = checked_geometry(
+            input, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
+        )  # fmt: skip
+        out = Window(conv.kernel_size, *geometry[:3]).out_size("conv2d", input.shape[2:])
+        if run.pool and min(out) < 2:  # the pooling has something to say about it
+            module_path.set(outside)
+            for module in modules:
+                input = module(input)
+            return input
+        if not isinstance(norm, BatchNorm2d):
+            return ConvRun(geometry, run).apply(input, conv.weight, conv.bias)
+        gamma = np.ones(conv.out_channels, input.dtype) if norm.weight is None else norm.weight
+        beta = np.zeros(conv.out_channels, input.dtype) if norm.bias is None else norm.bias
+        fixed = norm.running_mean, norm.running_var, gamma, beta
+        return ConvNormRun(geometry, norm.eps, run).apply(input, conv.weight, conv.bias, *fixed)
+    finally:
+        module_path.set(outside)
+
+
+def _is_plain(module: Module) -> bool:
+    return "forward" not in vars(module)  # nobody has put another function in its place
+
+
+def _is_side_by_side(pool: Any) -> bool:
+    sizes = [
+        pair("MaxPool2d", "size", size, 0) for size in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    ]
+    plain = _is_plain(pool) and not pool.ceil_mode and not pool.return_indices
+    return plain and sizes == [(2, 2), (2, 2), (0, 0), (1, 1)]
+
+
+def _is_fixed(norm: Any, conv: Any, input: Any) -> bool:
+    """Say whether batch norm will use running statistics, and has nothing to complain about."""
+    parts = [part for part in (norm.weight, norm.bias, norm.running_mean, norm.running_var) if part is not None]
+    ours = _is_plain(norm) and norm.num_features == conv.out_channels
+    fits = all(part.dtype == input.dtype for part in parts)
+    return ours and fits and not norm.training and norm.running_mean is not None
