@@ -21,10 +21,10 @@ INTERNAL = {
 }  # fmt: skip
 
 # Files of kernels/ that compute no operation, and functions that are a part of one or that NumPy says in one line.
-MACHINERY = {"__init__", "buffers", "compile", "geometry", "threads", "tile"}
+MACHINERY = {"__init__", "buffers", "compile", "geometry", "pool_2x2", "threads", "tile", "vector"}
 WITHOUT_REFERENCE = {
     "adjoint", "array_at", "bands_for", "channel_sum", "conv2d_fused", "exp", "expm1", "layout", "max_pool2d_gather", "nll_loss_grad",
-    "pack", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "sums_at",
+    "pack", "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "sums_at",
 }  # fmt: skip
 
 FUNCTIONAL = sorted(path for path in PACKAGE.glob("functional/*.py") if path.stem != "__init__")

@@ -35,13 +35,13 @@ def check_max(x: np.ndarray, window: Window, out_size: tuple[int, int]) -> None:
     y, index = pool.max_pool2d(x, window, out_size)
     expected, expected_index = reference.max_pool2d(x, *window, out_size)
     assert y.dtype == x.dtype
-    assert index.dtype == np.int64
+    assert pool.pixel_index(index, x.shape).dtype == np.int64
     np.testing.assert_array_equal(y, expected)
-    np.testing.assert_array_equal(index, expected_index)
+    np.testing.assert_array_equal(pool.pixel_index(index, x.shape), expected_index)
     gy = images(y.shape, x.dtype)
     gx = pool.max_pool2d_grad(gy, index, x.shape)
     assert gx.dtype == x.dtype
-    np.testing.assert_array_equal(gx, reference.max_pool2d_grad(gy, index, x.shape))
+    np.testing.assert_array_equal(gx, reference.max_pool2d_grad(gy, expected_index, x.shape))
     ggx = images(x.shape, x.dtype)
     assert np.vdot(ggx, gx) == np.vdot(pool.max_pool2d_gather(ggx, index), gy)  # small integers: exact
 
@@ -109,10 +109,15 @@ def test_fast_path_equals_the_general_one() -> None:
         x[rng.random(shape) < 0.05] = np.nan
         x[rng.random(shape) < 0.05] = -np.inf
         out_size = shape[2] // 2, shape[3] // 2
-        for fast, slow in zip(
-            pool.max_pool2d(x, pool.SIDE_BY_SIDE, out_size), pool.max_pool2d(x, general, out_size), strict=True
-        ):
-            np.testing.assert_array_equal(fast, slow)
+        y, place = pool.max_pool2d(x, pool.SIDE_BY_SIDE, out_size)
+        assert place.dtype == np.uint8
+        slow_y, index = pool.max_pool2d(x, general, out_size)
+        np.testing.assert_array_equal(y, slow_y)
+        np.testing.assert_array_equal(pool.pixel_index(place, shape), index)
+        gx = pool.max_pool2d_grad(y, place, shape)
+        np.testing.assert_array_equal(gx, pool.max_pool2d_grad(y, index, shape))
+        gx = pool.avg_pool2d_grad(y, pool.SIDE_BY_SIDE, shape, True, 0)
+        np.testing.assert_array_equal(gx, pool.avg_pool2d_grad(y, general, shape, True, 0))
 
 
 @pytest.mark.parametrize("window", [pool.SIDE_BY_SIDE, Window((2, 2), (2, 2), ((0, 1), (0, 1)), (1, 1))])
@@ -147,8 +152,9 @@ def test_nan_as_in_the_reference(window: Window, dtype: type) -> None:
     x[rng.random(x.shape) < 0.3] = np.nan
     x[rng.random(x.shape) < 0.2] = np.inf
     out_size = window.out_size("max_pool2d", (8, 11))
+    y, index = pool.max_pool2d(x, window, out_size)
     for found, expected in zip(
-        pool.max_pool2d(x, window, out_size), reference.max_pool2d(x, *window, out_size), strict=True
+        (y, pool.pixel_index(index, x.shape)), reference.max_pool2d(x, *window, out_size), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
 
@@ -247,7 +253,7 @@ def test_frozen_and_strided_inputs_give_the_same_bits(window: Window) -> None:
 
 
 def test_one_compilation_for_each_dtype() -> None:
-    kernels = "_max_pool", "_max_pool_2x2", "_scatter", "_gather", "_average", "_spread"
+    kernels = "_max_pool", "_scatter", "_gather", "_average", "_spread"
     for name in kernels:
         assert set(getattr(pool, name).dispatchers) <= {"f", "d"}
 
@@ -262,9 +268,9 @@ x = np.random.default_rng(0).normal(size=(1, 2, 4, 6)).astype(np.float32)
 for window in (pool.SIDE_BY_SIDE, Window((2, 3), (1, 2), ((1, 0), (0, 1)), (1, 1))):
     out = window.out_size("pool", (4, 6))
     y, index = pool.max_pool2d(x, window, out)
-    for a, b in zip((y, index), reference.max_pool2d(x, *window, out), strict=True):
+    for a, b in zip((y, pool.pixel_index(index, x.shape)), reference.max_pool2d(x, *window, out), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(pool.max_pool2d_grad(y, index, x.shape), reference.max_pool2d_grad(y, index, x.shape))
+    np.testing.assert_array_equal(pool.max_pool2d_grad(y, index, x.shape), reference.max_pool2d_grad(y, b, x.shape))
     assert (pool.max_pool2d_gather(x, index) == y).all()
     a, b = pool.avg_pool2d(x, window, out, True, 0), reference.avg_pool2d(x, *window[:3], out, True, None)
     np.testing.assert_allclose(a, b, rtol=1e-6)

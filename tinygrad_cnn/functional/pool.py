@@ -161,7 +161,7 @@ def max_pool2d(
     y = _like(input, function.apply(x))
     if not return_indices:
         return y
-    index = function.index.reshape(y.shape)
+    index = kernel.pixel_index(function.index, x.shape).reshape(y.shape)
     return y, index if type(y) is ndarray else y.wrap(index)
 
 

@@ -14,13 +14,24 @@ import numpy as np
 from numba.extending import intrinsic, overload
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import buffers
-from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels import buffers, pool_2x2
+from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Pair, Window
+from tinygrad_cnn.kernels.pool_2x2 import Shape, better
 from tinygrad_cnn.kernels.threads import split
+from tinygrad_cnn.kernels.tile import VECTOR_BYTES
+from tinygrad_cnn.kernels.vector import evens, fill, indices, load, store
 
-Shape = tuple[int, int, int, int]
 SIDE_BY_SIDE = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+
+
+def _side_by_side(window: Window, image: Pair, out_size: Pair) -> bool:
+    """Return whether these are 2x2 windows side by side inside the image, which have kernels of their own."""
+    return window == SIDE_BY_SIDE and 2 * out_size[0] <= image[0] and 2 * out_size[1] <= image[1]
+
+
+def _flat(x: ndarray) -> ndarray:
+    return np.ascontiguousarray(x).reshape(-1)
 
 
 def _planes(x: ndarray) -> ndarray:
@@ -75,64 +86,43 @@ def _compiled_select(condition: Any, a: Any, b: Any) -> Callable[..., Any]:
     return compiled
 
 
-# "value wins" is value > best, or value is NaN (value != value). Best is then NaN, which only another NaN beats.
+@device
+def _strided(x: ndarray, row: int, first: int, step: int, width: int, outside: float, scratch: ndarray) -> Any:
+    """Return the vector of pixels first, first + step, ... of the row that starts at x[row]; beside it is outside."""
+    count = len(scratch)
+    if step == 1:
+        return load(x, row + first, -first, width - first, outside)
+    if step == 2:
+        middle = first + count
+        left = load(x, row + first, -first, width - first, outside)
+        return evens(left, load(x, row + middle, -middle, width - middle, outside))
+    for lane in range(count):
+        w = first + lane * step
+        scratch[lane] = x[row + w] if 0 <= w < width else outside
+    return load(scratch, 0, 0, count, outside)
 
 
 @kernel(writes="y index")
 def _max_pool(
-    x: ndarray, rows: ndarray, columns: ndarray, y: ndarray, index: ndarray, dh: int, dw: int, start: int, stop: int
-) -> None:
-    width = x.shape[2]
-    for plane in range(start, stop):
-        for i in range(len(rows)):
-            for j in range(len(columns)):
-                top, left = rows[i, 0], columns[j, 0]
-                best, where = x.dtype.type(-np.inf), -1
-                if rows[i, 1] > 0 and columns[j, 1] > 0:
-                    best, where = x[plane, top, left], top * width + left
-                for p in range(rows[i, 1]):
-                    taps = x[plane, top + p * dh]
-                    for q in range(columns[j, 1]):
-                        value = taps[left + q * dw]
-                        wins = (value > best) | (value != value)
-                        best = select(wins, value, best)
-                        where = select(wins, (top + p * dh) * width + left + q * dw, where)
-                y[plane, i, j], index[plane, i, j] = best, where
-
-
-@kernel(writes="y index")
-def _max_pool_2x2(x: ndarray, corners: ndarray, y: ndarray, index: ndarray, start: int, stop: int) -> None:
-    """Do the same for 2x2 windows side by side, for as many planes at a time as ``corners`` lists upper left corners.
-
-    Upper and lower rows are copied together first: one long loop is vector code, one for each short row is not.
-    """
-    _, rows, columns = y.shape
-    width = x.shape[2]
-    group = len(corners) // (rows * columns)
-    upper, lower = np.empty(2 * len(corners), x.dtype), np.empty(2 * len(corners), x.dtype)
-    upper_rows, lower_rows = upper.reshape(group * rows, 2 * columns), lower.reshape(group * rows, 2 * columns)
-    for first in range(start, stop, group):
-        last = min(first + group, stop)
-        for plane in range(first, last):
-            for i in range(rows):
-                upper_row, lower_row = upper_rows[(plane - first) * rows + i], lower_rows[(plane - first) * rows + i]
-                even, odd = x[plane, 2 * i], x[plane, 2 * i + 1]
-                for w in range(len(upper_row)):
-                    upper_row[w] = even[w]
-                    lower_row[w] = odd[w]
-        maxima, places = y[first:last].reshape(-1), index[first:last].reshape(-1)
-        for j in range(len(maxima)):
-            best, where = upper[2 * j], 0
-            value = upper[2 * j + 1]
-            wins = (value > best) | (value != value)
-            best, where = select(wins, value, best), select(wins, 1, where)
-            value = lower[2 * j]
-            wins = (value > best) | (value != value)
-            best, where = select(wins, value, best), select(wins, width, where)
-            value = lower[2 * j + 1]
-            wins = (value > best) | (value != value)
-            best, where = select(wins, value, best), select(wins, width + 1, where)
-            maxima[j], places[j] = best, corners[j] + where
+    x: ndarray, rows: ndarray, columns: ndarray, y: ndarray, index: ndarray, height: int, width: int, taps: int,
+    stride: int, left: int, dh: int, dw: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    scratch = np.empty(VECTOR_BYTES // x.itemsize, x.dtype)
+    for i in range(start * len(rows), stop * len(rows)):
+        plane, row, out = i // len(rows) * height * width, i % len(rows), i * len(columns)
+        for first in range(0, len(columns), len(scratch)):
+            corner = first * stride - left
+            best = fill(load(scratch, 0, 0, 0, 0.0), -np.inf)
+            where = indices(best, -1, 0)
+            for h in range(rows[row, 0], rows[row, 0] + rows[row, 1] * dh, dh):
+                for w in range(corner, corner + taps * dw, dw):
+                    value = _strided(x, plane + h * width, w, stride, width, -np.inf, scratch)
+                    best, where = better(best, where, value, indices(best, h * width + w, stride))
+            store(best, y, out + first, len(columns) - first)
+            store(where, index, out + first, len(columns) - first)
+        for j in range(len(columns)):  # nothing wins over -inf: then it is the first tap
+            if index[out + j] < 0 and rows[row, 1] > 0 and columns[j, 1] > 0:
+                index[out + j] = rows[row, 0] * width + columns[j, 0]
 
 
 def max_pool2d(x: ndarray, window: Window, out_size: Pair) -> tuple[ndarray, ndarray]:
@@ -144,27 +134,38 @@ def max_pool2d(x: ndarray, window: Window, out_size: Pair) -> tuple[ndarray, nda
         out_size: (OH, OW); windows may overhang the padding.
 
     Returns:
-        y (N, C, OH, OW), and index, int64 of the same shape: h*W + w in the unpadded plane. The window is
-        read row by row: the first of equal maxima wins, and NaN beats everything before it, so of several NaNs the
-        last one is remembered, as in PyTorch. A window without any tap inside the image gives -inf and the index -1.
+        y (N, C, OH, OW), and index of the same shape. For 2x2 windows side by side it is compact, uint8 2*p + q for the
+        maximum in row p and column q of its window; else it is int64 h*W + w in the unpadded plane. `pixel_index`
+        makes the second of the first. The window is read row by row: the first of equal maxima wins, and NaN beats
+        everything before it, so of several NaNs the last one is remembered, as in PyTorch. A window without any tap
+        inside the image gives -inf and the index -1.
 
     >>> x = np.array([[[[1.0, 5.0], [5.0, 0.0]]]])
     >>> max_pool2d(x, SIDE_BY_SIDE, (1, 1))
-    (array([[[[5.]]]]), array([[[[1]]]]))
+    (array([[[[5.]]]]), array([[[[1]]]], dtype=uint8))
     """
     n, c, height, width = x.shape
-    oh, ow = out_size
-    y = buffers.empty((n, c, oh, ow), x.dtype)
-    index = buffers.empty(y.shape, np.int64)
-    if window == SIDE_BY_SIDE and 2 * oh <= height and 2 * ow <= width and y.size:
-        corners = (2 * width * np.arange(oh)[:, None] + 2 * np.arange(ow)).reshape(-1)
-        corners = np.tile(corners, 1 + 512 // len(corners))
-        split(_max_pool_2x2, n * c, _planes(x), corners, _planes(y), _planes(index), work=x.size)
-    else:
-        spans = _spans(window, 0, height, oh), _spans(window, 1, width, ow)
-        arrays = _planes(x), *spans, _planes(y), _planes(index)
-        split(_max_pool, n * c, *arrays, *window.dilation, work=y.size * prod(window.size))
+    if _side_by_side(window, (height, width), out_size):
+        return pool_2x2.maximum(x, out_size)
+    y, index = buffers.empty((n, c, *out_size), x.dtype), buffers.empty((n, c, *out_size), np.int64)
+    spans = _spans(window, 0, height, out_size[0]), _spans(window, 1, width, out_size[1])
+    steps = window.size[1], window.stride[1], window.padding[1][0], *window.dilation
+    arrays = _flat(x), *spans, _flat(y), _flat(index)
+    split(_max_pool, n * c, *arrays, height, width, *steps, work=y.size * prod(window.size))
     return y, index
+
+
+def pixel_index(index: ndarray, x_shape: Shape) -> ndarray:
+    """Return the index of `max_pool2d` as int64 h*W + w, also where it was compact.
+
+    >>> pixel_index(np.array([[[[1, 2]]]], np.uint8), (1, 1, 2, 4))
+    array([[[[1, 6]]]])
+    """
+    if index.dtype != np.uint8:
+        return index
+    *_, rows, columns = index.shape
+    corners = 2 * x_shape[3] * np.arange(rows)[:, None] + 2 * np.arange(columns)
+    return corners + np.array([0, 1, x_shape[3], x_shape[3] + 1])[index]
 
 
 @kernel(writes="gx")
@@ -179,6 +180,8 @@ def _scatter(gy: ndarray, index: ndarray, gx: ndarray, start: int, stop: int) ->
 
 def max_pool2d_grad(gy: ndarray, index: ndarray, x_shape: Shape) -> ndarray:
     """Add every gy to the pixel that was the maximum; overlapping windows add up, index -1 is skipped."""
+    if index.dtype == np.uint8:
+        return pool_2x2.to_the_maximum(gy, index, x_shape)
     gx = buffers.empty(x_shape, gy.dtype)
     arrays = _flat_planes(gy), _flat_planes(index), _flat_planes(gx)
     split(_scatter, len(arrays[0]), *arrays, work=gx.size)
@@ -196,7 +199,7 @@ def _gather(x: ndarray, index: ndarray, y: ndarray, start: int, stop: int) -> No
 
 def max_pool2d_gather(ggx: ndarray, index: ndarray) -> ndarray:
     """Return ggx at every index and 0 where it is -1: the adjoint of `max_pool2d_grad`."""
-    y = buffers.empty(index.shape, ggx.dtype)
+    y, index = buffers.empty(index.shape, ggx.dtype), pixel_index(index, ggx.shape)
     arrays = _flat_planes(ggx), _flat_planes(index), _flat_planes(y)
     split(_gather, len(arrays[0]), *arrays, work=y.size)
     return y
@@ -249,6 +252,8 @@ def avg_pool2d(x: ndarray, window: Window, out_size: Pair, count_include_pad: bo
     window without any pixel of the image gives 0.
     """
     n, c, *image = x.shape
+    if _side_by_side(window, x.shape[2:], out_size):
+        return pool_2x2.average(x, out_size, divisor or 4)
     y = buffers.empty((n, c, *out_size), x.dtype)
     spans = _average_spans(window, (image[0], image[1]), out_size, count_include_pad, divisor)
     split(_average, n * c, _planes(x), *spans, _planes(y), work=y.size * prod(window.size))
@@ -258,6 +263,8 @@ def avg_pool2d(x: ndarray, window: Window, out_size: Pair, count_include_pad: bo
 def avg_pool2d_grad(gy: ndarray, window: Window, x_shape: Shape, count_include_pad: bool, divisor: int) -> ndarray:
     """Return the gradient of `avg_pool2d`: every pixel of a window gets gy / its divisor."""
     n, c, height, width = x_shape
+    if _side_by_side(window, (height, width), gy.shape[2:]):
+        return pool_2x2.spread(gy, x_shape, divisor or 4)
     gx = buffers.empty(x_shape, gy.dtype)
     spans = _average_spans(window, (height, width), (gy.shape[2], gy.shape[3]), count_include_pad, divisor)
     split(_spread, n * c, _planes(gy), *spans, _planes(gx), work=gx.size + gy.size * prod(window.size))
