@@ -218,9 +218,11 @@ class Walk:
         if not (g.flags.c_contiguous and g.flags.writeable):
             return False
         memory = version.owner(g)
-        others = (self.totals.get(other) for other in node.edges or () if other is not None and other is not edge)
-        held = [gy, *node.saved, *vars(node).values(), *others]
-        return not any(isinstance(a, ndarray) and version.owner(a) is memory for a in held)
+        others = [self.totals.get(other) for other in node.edges or () if other is not edge]
+        for a in (gy, *node.saved, *vars(node).values(), *others):
+            if type(a) is ndarray and (a is memory or (a.base is not None and version.owner(a) is memory)):
+                return False
+        return True
 
 
 def lift(node: Function, wrap: Any) -> list[Any]:

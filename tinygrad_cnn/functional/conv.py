@@ -8,6 +8,7 @@ input gradient, by w the weight gradient: three operations that differentiate in
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from numpy import ndarray
@@ -146,7 +147,19 @@ def checked_geometry(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any
 ) -> Geometry:
     """Return the geometry of a convolution of (N, C, H, W), or raise an error that says what does not fit."""
-    x, w = shape_of(input), shape_of(weight)
+    same_float("conv2d", input=input, weight=weight, bias=bias)
+    shapes = shape_of(input), shape_of(weight), None if bias is None else shape_of(bias)
+    try:
+        return _geometry_of(*shapes, stride, padding, dilation, groups)
+    except TypeError:  # a list, which the cache cannot hold, or an argument that is wrong
+        return _geometry_of.__wrapped__(*shapes, stride, padding, dilation, groups)
+
+
+# A network asks the same questions at every step.
+@lru_cache(maxsize=1024, typed=True)
+def _geometry_of(
+    x: Shape, w: Shape, b: Shape | None, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Geometry:
     if len(w) != 4:
         raise ValueError(f"{place('conv2d')}: weight must be (O, C/groups, KH, KW), got shape {w}")
     if len(x) != 4:
@@ -160,9 +173,8 @@ def checked_geometry(
                 "which groups must divide"
             )
         raise ValueError(f"{place('conv2d')}: input {x} has {x[1]} channels, weight {w} {reads}")
-    if bias is not None and shape_of(bias) != w[:1]:
-        raise ValueError(f"{place('conv2d')}: bias must have shape ({w[0]},) for weight {w}, got {shape_of(bias)}")
-    same_float("conv2d", input=input, weight=weight, bias=bias)
+    if b is not None and b != w[:1]:
+        raise ValueError(f"{place('conv2d')}: bias must have shape ({w[0]},) for weight {w}, got {b}")
     window = Window((w[2], w[3]), *geometry[:3])
     check_elements("conv2d", (x[0], max(x[1], w[0]), *window.padded((x[2], x[3]))))
     window.out_size("conv2d", (x[2], x[3]))

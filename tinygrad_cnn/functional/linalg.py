@@ -24,10 +24,10 @@ class MatMul(Function):
         return kernel.matmul(a, b)
 
     def grad_a(self, gy: Any, b: Any) -> Any:
-        return matmul(gy, transpose(b, -1, -2))
+        return MatMul().apply(gy, transpose(b, -1, -2))
 
     def grad_b(self, gy: Any, a: Any) -> Any:
-        return matmul(transpose(a, -1, -2), gy)
+        return MatMul().apply(transpose(a, -1, -2), gy)
 
     def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
         """Sum over the leading axes along which an operand was broadcast."""
@@ -41,10 +41,10 @@ class Linear(Function):
         return kernel.linear(x, w, b)
 
     def grad_x(self, gy: Any, w: Any) -> Any:
-        return matmul(gy, w)
+        return MatMul().apply(gy, w)
 
     def grad_w(self, gy: Any, x: Any) -> Any:
-        return matmul(transpose(gy, 0, 1), x)
+        return MatMul().apply(gy.T, x)
 
     def grad_b(self, gy: Any) -> Any:
         return rows_sum(gy) if type(gy) is ndarray else sum(gy, 0)

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_cnn.autograd import is_grad_enabled
 from tinygrad_cnn.functional.conv import checked_geometry
 from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
-from tinygrad_cnn.kernels.geometry import Window, pair
+from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.nn.activation import ReLU
 from tinygrad_cnn.nn.conv import Conv2d
 from tinygrad_cnn.nn.module import Module, tree
@@ -76,11 +76,10 @@ def _is_plain(module: Module) -> bool:
 
 
 def _is_side_by_side(pool: Any) -> bool:
-    sizes = [
-        pair("MaxPool2d", "size", size, 0) for size in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
-    ]
-    plain = _is_plain(pool) and not pool.ceil_mode and not pool.return_indices
-    return plain and sizes == [(2, 2), (2, 2), (0, 0), (1, 1)]
+    if pool.ceil_mode or pool.return_indices or not _is_plain(pool):
+        return False
+    two, one, none = (2, (2, 2)), (1, (1, 1)), (0, (0, 0))
+    return pool.kernel_size in two and pool.stride in two and pool.padding in none and pool.dilation in one
 
 
 def _is_fixed(norm: Any, conv: Any, input: Any) -> bool:
