@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
@@ -47,7 +46,7 @@ class ConvRun(Function):
         if self.run.relu:
             gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
         if self.run.pool:
-            gy = MaxPoolScatter(_places(self.index, self.convolved[3]), self.convolved).apply(gy)
+            gy = MaxPoolScatter(self.index, self.convolved).apply(gy)
         return (
             Conv2dInputGrad(self.geometry, self.x_shape).apply(gy, w) if self.needs(0) else None,
             Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x) if self.needs(1) else None,
@@ -91,9 +90,3 @@ class ConvNormRun(Function):
         return kernel.conv2d_fused(
             x, w, b, *self.geometry, scale=scale, shift=shift, relu=run.relu, pool=run.pool
         )[0]  # fmt: skip
-
-
-def _places(index: Any, width: int) -> Any:
-    oh, ow = index.shape[2:]
-    corner = 2 * width * np.arange(oh)[:, None] + 2 * np.arange(ow)
-    return corner + (index // 2).astype(np.int64) * width + index % 2
