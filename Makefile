@@ -31,7 +31,7 @@ gradcheck: $(VENV)/run ## compare every operation with its reference and its gra
 graph: $(VENV)/run ## draw the computation graph of LeNet-5
 	@$(BIN)/python -m tinygrad_cnn draw $(ARGS)
 
-bench: $(VENV)/run ## time a training step of LeNet-5, beside PyTorch where it is installed
+bench: $(VENV)/run ## time training steps, convolutions and more, beside PyTorch where it is installed
 	@$(BIN)/python -m tinygrad_cnn bench $(ARGS)
 
 clean: ## remove the environment and caches; runs/ and downloaded data stay

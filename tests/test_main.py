@@ -79,19 +79,24 @@ def test_it_runs_as_a_module_and_explains_itself() -> None:
     assert "usage: python -m tinygrad_cnn" in process.stderr
 
 
-def test_bench_prints_rows_and_writes_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    page, figures = tmp_path / "page.md", tmp_path / "figures.json"
-    quick = ["--seconds", "0.01", "--turns", "1", "--threads", "1"]
-    assert main(["bench", "add", *quick, "--markdown", str(page), "--json", str(figures)]) == 0
+def test_bench_prints_rows_and_saves_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert main(["bench", "add", "--quick", "--threads", "1", "--save", str(tmp_path / "x")]) == 0
     printed = capsys.readouterr().out
     assert "threads: 1." in printed
-    assert printed.splitlines()[-1].startswith("add ")
-    assert "| add |" in page.read_text()
-    assert '"row": "add"' in figures.read_text()
+    assert any(line.startswith("add ") for line in printed.splitlines())
+    assert "| add |" in (tmp_path / "x.md").read_text()
+    assert '"row": "add"' in (tmp_path / "x.json").read_text()
+
+
+def test_bench_lists_rows_without_measuring(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "start", "--list"]) == 0
+    words = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert words == [["start", name] for name in ("import", "first-step-warm", "first-step-cold", "memory")]
 
 
 def test_bench_says_what_is_wrong_before_it_measures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for words in (["lenet-12"], ["add", "--threads", "0"], ["add", "--json", str(tmp_path / "absent" / "x.json")]):
+    for words in (["lenet-12"], ["add", "--threads", "0"], ["add", "--save", str(tmp_path / "absent" / "x")]):
         assert main(["bench", *words]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""

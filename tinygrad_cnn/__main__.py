@@ -69,14 +69,19 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Time rows of work beside PyTorch: both sides take turns in processes of their own."""
+    """Time rows of work beside PyTorch and others: the sides take turns in processes of their own."""
     threads = get_num_threads() if arguments.threads is None else arguments.threads
-    report.check_paths(arguments.json, arguments.markdown)
-    conditions, results = report.bench(rows.choose(arguments.row), arguments.turns, arguments.seconds, threads)
-    if arguments.json:
-        report.write_json(arguments.json, conditions, results)
-    if arguments.markdown:
-        report.write_markdown(arguments.markdown, conditions, results)
+    chosen = rows.choose(arguments.row)
+    if arguments.list:
+        for row in chosen:
+            print(f"{row.group:13} {row.name:33} {row.title}")
+        return 0
+    if arguments.save:
+        report.check_place(arguments.save, chosen)
+    turns, seconds = (1, 0.2) if arguments.quick else (arguments.turns, arguments.seconds)
+    conditions, results = report.bench(chosen, turns, seconds, threads)
+    if arguments.save:
+        report.save(arguments.save, conditions, results)
     return 0
 
 
@@ -101,12 +106,13 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=check)
 
     command = commands.add_parser("bench", help="time training steps and more, beside PyTorch where it is installed")
-    command.add_argument("row", nargs="*", help=f"which rows; all by default: {', '.join(r.name for r in rows.ROWS)}")
-    command.add_argument("--seconds", type=float, default=2.0, help="the length of a block")
-    command.add_argument("--turns", type=int, default=5, help="blocks (or fresh processes) of each side in a row")
+    command.add_argument("row", nargs="*", help="rows or groups of rows; all by default")
+    command.add_argument("--list", action="store_true", help="name the rows instead, by group")
+    command.add_argument("--seconds", type=float, default=2.0, help="the length of a side's turn")
+    command.add_argument("--turns", type=int, default=3, help="turns (or fresh processes) of each side")
+    command.add_argument("--quick", action="store_true", help="one short turn a side: a trial, no figures to quote")
     command.add_argument("--threads", type=int, help="threads of each side; the usable cores by default")
-    command.add_argument("--json", help="a file for all figures")
-    command.add_argument("--markdown", help="a page that gets the table")
+    command.add_argument("--save", metavar="STEM", help="write STEM.json, STEM.md and STEM.png")
     command.set_defaults(run=bench)
     return top
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_cnn import Tensor, is_grad_enabled
-from tinygrad_cnn.bench import ours
+from tinygrad_cnn import Tensor, data, is_grad_enabled
+from tinygrad_cnn.bench import nets, ours
 
 
 def test_add_records() -> None:
@@ -23,8 +23,8 @@ def test_chain_gives_the_gradient_of_one_pass() -> None:
 
 def test_training_moves_the_weights_a_little(monkeypatch: pytest.MonkeyPatch) -> None:
     models = []
-    monkeypatch.setattr(ours, "LeNet5", lambda make=ours.LeNet5: models.append(make()) or models[0])
-    step = ours.lenet_training(3)
+    monkeypatch.setattr(nets, "lenet", lambda nn, make=nets.lenet: models.append(make(nn)) or models[0])
+    step = ours.training("lenet", 3)
     before = {name: p.data.copy() for name, p in models[0].named_parameters()}
     assert math.isclose(step().item(), math.log(10), rel_tol=0.1)
     for name, p in models[0].named_parameters():
@@ -33,7 +33,7 @@ def test_training_moves_the_weights_a_little(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_inference_does_not_record() -> None:
-    y = ours.lenet_inference(2)()
+    y = ours.inference("lenet", 2)()
     assert isinstance(y, Tensor)
     assert y.shape == (2, 10)
     assert not y.requires_grad
@@ -41,10 +41,46 @@ def test_inference_does_not_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("face", "shape"), [("forward", (2, 4, 8, 6)), ("input-grad", (2, 3, 7, 6)), ("weight-grad", (4, 3, 2, 3))]
+    ("face", "shape"), [("forward", (2, 4, 4, 6)), ("input-grad", (2, 6, 7, 6)), ("weight-grad", (4, 3, 2, 3))]
 )
 def test_faces_of_a_convolution(face: str, shape: tuple[int, ...]) -> None:
-    y = ours.convolution(face, (2, 3, 7, 6), (4, 3, 2, 3), 1)()
+    y = ours.convolution(face, (2, 6, 7, 6), (4, 3, 2, 3), 1, (2, 1), 1, 2)()  # type: ignore[arg-type]
     assert type(y) is np.ndarray  # nothing is recorded
     assert y.dtype == np.float32
     assert y.shape == shape
+
+
+def test_layers_and_losses_go_forward_and_back() -> None:
+    gx, gw, gb = ours.layer("Linear", [3, 4], [2, 3])()
+    assert (gx.shape, gw.shape, gb.shape) == ((2, 3), (4, 3), (4,))
+    for kind in ("CrossEntropyLoss", "NLLLoss", "MSELoss"):
+        (gx,) = ours.loss(kind, [5, 3])()
+        assert gx.shape == (5, 3)
+        assert np.abs(gx.data).max() > 0
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_an_optimizer_steps_over_all_its_parameters(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    make = getattr(ours.optim, kind)
+    monkeypatch.setattr(
+        ours.optim, kind, lambda parameters, **rest: seen.extend(parameters) or make(parameters, **rest)
+    )
+    step = ours.optimizer(kind, 1000)
+    before = [p.data.copy() for p in seen]
+    step()
+    assert sum(p.size for p in seen) == 1000
+    assert all((p.data != was).any() for p, was in zip(seen, before, strict=True))
+
+
+def test_matmul_and_the_register_tile_compute() -> None:
+    assert ours.matmul(5)().shape == (5, 5)
+    assert ours.register_tile(1)().any()
+
+
+def test_mnist_trains_and_counts_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = {"train": data.synthetic_digits(600, seed=0), "test": data.synthetic_digits(300, seed=1)}
+    monkeypatch.setattr(data, "mnist", lambda split, report: sets[split])
+    found = ours.mnist(epochs=4, batch=32, lr=0.005, seed=0)()
+    assert found["training"] > 0
+    assert 0 <= found["error"] < 0.3  # 0.9 untrained

@@ -22,6 +22,8 @@ def naps(seconds, calls=[]):
             sleep(0.05)
         sleep(seconds)
     return step
+def finds():
+    return lambda: {"error": 0.25}
 """
 
 
@@ -33,8 +35,8 @@ def side(tmp_path: Path) -> str:
 
 
 def test_a_script_that_answers_and_says_nothing_else(side: str) -> None:
-    command = [sys.executable, "-P", worker.__file__, "string", side, "naps", '{"seconds": 0.002}']
-    process = subprocess.run(command, input="0.02\n0\n", capture_output=True, text=True, check=True)
+    command = [sys.executable, "-P", worker.__file__, "string", side, '[["naps", {"seconds": 0.002}]]']
+    process = subprocess.run(command, input="[0, 0.02]\n[0, 0]\n", capture_output=True, text=True, check=True)
     greeting, *blocks = map(json.loads, process.stdout.splitlines())
     assert set(greeting) == {"import", "first step"}
     assert 0 < greeting["import"] < 0.05 < greeting["first step"]
@@ -46,8 +48,22 @@ def test_a_script_that_answers_and_says_nothing_else(side: str) -> None:
 
 def test_it_ends_with_its_input(side: str) -> None:
     answers = io.StringIO()
-    worker.main("string", side, "naps", {"seconds": 0.0}, io.StringIO(""), answers)
+    worker.main("string", side, [["naps", {"seconds": 0.0}]], io.StringIO(""), answers)
     assert len(answers.getvalue().splitlines()) == 1
+
+
+def test_jobs_are_asked_for_by_their_numbers(side: str) -> None:
+    answers = io.StringIO()
+    jobs = [["naps", {"seconds": seconds}] for seconds in (0.0, 0.02)]
+    worker.main("string", side, jobs, io.StringIO("[1, 0]\n[0, 0]\n"), answers)
+    slow, fast = (json.loads(line)["step"][0] for line in answers.getvalue().splitlines()[1:])
+    assert fast < 0.01 < slow
+
+
+def test_what_a_step_found_is_in_the_greeting(side: str) -> None:
+    answers = io.StringIO()
+    worker.main("string", side, [["finds", {}]], io.StringIO(""), answers)
+    assert json.loads(answers.getvalue())["error"] == 0.25
 
 
 def test_a_block_lasts_as_long_as_asked() -> None:
@@ -60,8 +76,8 @@ def test_a_block_lasts_as_long_as_asked() -> None:
 
 def test_memory_is_that_of_the_process_and_not_of_its_parent(side: str) -> None:
     ballast = np.ones(40_000_000)  # 320 MB
-    command = [sys.executable, "-P", worker.__file__, "string", side, "naps", '{"seconds": 0}']
-    process = subprocess.run(command, input="0\n", capture_output=True, text=True, check=True)
+    command = [sys.executable, "-P", worker.__file__, "string", side, '[["naps", {"seconds": 0}]]']
+    process = subprocess.run(command, input="[0, 0]\n", capture_output=True, text=True, check=True)
     assert 1 < json.loads(process.stdout.splitlines()[1])["memory"] < 200
     assert worker.peak_memory() > 320
     del ballast

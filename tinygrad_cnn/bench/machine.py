@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("tinygrad-cnn", "numpy", "numba", "torch")
+PACKAGES = ("tinygrad-cnn", "numpy", "numba", "torch", "jax", "mygrad")
 
 
 def machine() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Measure a row: both sides take turns, each in its own process, and never run at the same time."""
+"""Measure rows: the sides take turns, each in its own process, and never run at the same time."""
 
 from __future__ import annotations
 
@@ -6,38 +6,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import sleep
+from time import perf_counter, sleep
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from tinygrad_cnn.bench.rows import Row
+from tinygrad_cnn.bench.rows import PEAK, Row
+from tinygrad_cnn.bench.sides import OURS, Side
 
-Samples = dict[str, list[float]]  # side -> what its turns measured
+Samples = dict[tuple[str, str], list[float]]  # (row, side) -> what its turns measured
+Turn = Callable[[int], Samples]  # takes the turn's number
 _HERE = Path(__file__).parent
 # A library's threads wait awake for some milliseconds after their last job: not in the other side's turn.
 SETTLE = 0.05
-
-
-class Side(NamedTuple):
-    """Whose work is timed."""
-
-    name: str
-    module: str
-    file: Path
-
-
-OURS = Side("tinygrad_cnn", "tinygrad_cnn", _HERE / "ours.py")
-PEER = Side("PyTorch", "torch", _HERE / "peer.py")
-
-
-def installed() -> list[Side]:
-    """Return our side and, where PyTorch is installed, PyTorch's."""
-    return [side for side in (OURS, PEER) if find_spec(side.module)]
+_SPIN = "print(flush=True)\nwhile True: pass"
 
 
 class Worker:
@@ -54,6 +40,7 @@ class Worker:
 
     def __init__(self, command: list[str], environment: Mapping[str, str], name: str) -> None:
         self.name = name
+        start = perf_counter()
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
         )
@@ -62,12 +49,13 @@ class Worker:
         except BaseException:
             self.close()
             raise
+        self.start["process"] = perf_counter() - start
 
-    def run(self, seconds: float) -> dict[str, Any]:
+    def run(self, job: int, seconds: float) -> dict[str, Any]:
         """Run a block of at least so many seconds, and return the seconds of each step and the peak of memory."""
         requests: Any = self.process.stdin
         with suppress(BrokenPipeError):  # it has ended, as reading its answer will tell
-            requests.write(f"{seconds}\n")
+            requests.write(json.dumps([job, seconds]) + "\n")
             requests.flush()
         return self._answer()
 
@@ -93,54 +81,110 @@ class Worker:
 
 
 @contextmanager
-def worker(row: Row, side: Side, threads: int) -> Iterator[Worker]:
-    """Start a worker for one side of a row; it is ready when its first step is done."""
-    command = [sys.executable, "-P", str(_HERE / "worker.py"), side.module, str(side.file), row.workload]
+def worker(rows: Sequence[Row], side: Side, threads: int) -> Iterator[Worker]:
+    """Start a worker for one side of rows that differ in their jobs only; it is ready when their first steps are done.
+
+    Its jobs have the numbers of the rows.
+    """
+    row = rows[0]
+    threads = row.threads or threads
+    command = [sys.executable, "-P", str(_HERE / "worker.py"), side.module, str(side.file)]
     path = os.pathsep.join(filter(None, [str(_HERE.parents[1]), os.environ.get("PYTHONPATH")]))
-    environment = {"PYTHONPATH": path, "TINYGRAD_CNN_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    environment = {
+        "PYTHONPATH": path,
+        "TINYGRAD_CNN_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(threads),
+        **side.environment,
+        **row.environment,
+    }
     with ExitStack() as stack:
         if row.cold:
             environment["TINYGRAD_CNN_KERNEL_CACHE"] = stack.enter_context(TemporaryDirectory())
         name = f"{side.name} in row {row.name}"
-        yield stack.enter_context(Worker([*command, json.dumps(row.arguments)], environment, name))
+        jobs = json.dumps([[row.workload, row.arguments] for row in rows])
+        yield stack.enter_context(Worker([*command, jobs], environment, name))
 
 
-def measure(row: Row, sides: list[Side], turns: int, seconds: float, threads: int) -> Samples:
-    """Return what each side's turns measured, in seconds (of one operation) or MB."""
+def measure(rows: Sequence[Row], sides: Sequence[Side], turns: int, seconds: float, threads: int) -> Samples:
+    """Return what each side's turns measured for rows that share them, in seconds (of one operation) or MB.
+
+    A side's turn lasts ``seconds``, of which each row has its part. Where rows tell their multiply-adds, the peak of
+    multiply-adds is measured in the same turns. A side other than ours that cannot run is left out, and named.
+    """
+    if any(row.multiply_adds for row in rows):
+        rows = [*rows, PEAK._replace(threads=rows[0].threads, environment=rows[0].environment)]
+    steps = [row for row in rows if row.quantity == "step"]
+    starts = [row for row in rows if row.quantity != "step"]
     with ExitStack() as stack:
-        turn_of: dict[str, Callable[[], list[float]]] = {}
+        taken: list[Turn] = []
         for side in sides:
-            if row.quantity == "step":
-                turn_of[side.name] = _block_of(stack.enter_context(worker(row, side, threads)), row, seconds)
-            else:
-                turn_of[side.name] = _fresh(row, side, seconds, threads)
-        if row.quantity != "step" and not row.cold:
-            for turn in turn_of.values():
-                turn()  # not counted: it fills the kernel cache and the system's file cache
-        return take_turns(turn_of, turns)
+            try:
+                if blocks := [row for row in steps if side.takes_part(row)]:
+                    taken.append(_Blocks(stack, blocks, side, seconds / len(steps), threads).take)
+                if fresh := [row for row in starts if side.takes_part(row)]:
+                    taken.append(partial(_start, fresh, side, seconds, threads))
+                    if not fresh[0].cold:
+                        taken[-1](0)  # not counted: it fills the kernel cache and the system's file cache
+            except RuntimeError as error:
+                if side is OURS:
+                    raise
+                print(f"{error}; left out", file=sys.stderr)
+        return take_turns(taken, turns)
 
 
-def take_turns(turn_of: Mapping[str, Callable[[], list[float]]], turns: int) -> Samples:
+def take_turns(taken: Sequence[Turn], turns: int) -> Samples:
     """Call the sides one after the other, ``turns`` times round, and collect what they return.
 
-    >>> take_turns({"a": lambda: [1.0], "b": lambda: [2.0, 3.0]}, turns=2)
-    {'a': [1.0, 1.0], 'b': [2.0, 3.0, 2.0, 3.0]}
+    >>> take_turns([lambda turn: {("row", "a"): [turn]}, lambda turn: {("row", "b"): [2.0, 3.0]}], turns=2)
+    {('row', 'a'): [0, 1], ('row', 'b'): [2.0, 3.0, 2.0, 3.0]}
     """
-    samples: Samples = {name: [] for name in turn_of}
-    for _ in range(turns):
-        for name, turn in turn_of.items():
+    samples: Samples = {}
+    for turn in range(turns):
+        for take in taken:
             sleep(SETTLE)
-            samples[name] += turn()
+            for key, found in take(turn).items():
+                samples.setdefault(key, []).extend(found)
     return samples
 
 
-def _block_of(living: Worker, row: Row, seconds: float) -> Callable[[], list[float]]:
-    return lambda: [time / row.operations for time in living.run(seconds)["step"]]
+class _Blocks:
+    """One side's blocks in processes that stay: one for each number of threads and environment of its rows."""
+
+    def __init__(self, stack: ExitStack, rows: Sequence[Row], side: Side, seconds: float, threads: int) -> None:
+        self.rows, self.side, self.seconds = rows, side, seconds
+        alike: dict[str, list[Row]] = {}
+        for row in rows:
+            alike.setdefault(repr((row.threads, row.environment)), []).append(row)
+        self.places: dict[str, tuple[Worker, int]] = {}
+        for group in alike.values():
+            living = stack.enter_context(worker(group, side, threads))
+            self.places |= {row.name: (living, job) for job, row in enumerate(group)}
+
+    def take(self, turn: int) -> Samples:
+        samples: Samples = {}
+        for row in self.rows:
+            living, job = self.places[row.name]
+            with busy_process() if row.busy else nullcontext():
+                times = living.run(job, self.seconds)["step"]
+            samples[row.name, self.side.name] = [time / row.operations for time in times]
+        return samples
 
 
-def _fresh(row: Row, side: Side, seconds: float, threads: int) -> Callable[[], list[float]]:
-    def turn() -> list[float]:
-        with worker(row, side, threads) as fresh:
-            return [fresh.run(seconds)["memory"] if row.quantity == "memory" else fresh.start[row.quantity]]
+def _start(rows: Sequence[Row], side: Side, seconds: float, threads: int, turn: int) -> Samples:
+    """Start a process for rows that ask different things of it; each turn has its own seed, where there is one."""
+    row = rows[0]
+    seed = {"seed": turn} if "seed" in row.arguments else {}
+    with worker([row._replace(arguments={**row.arguments, **seed})], side, threads) as living:
+        found = living.run(0, seconds) if any(row.quantity == "memory" for row in rows) else {}
+        return {(row.name, side.name): [{**living.start, **found}[row.quantity]] for row in rows}
 
-    return turn
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Within the block another process keeps one core busy."""
+    with subprocess.Popen([sys.executable, "-c", _SPIN], stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()  # type: ignore[union-attr]  # it runs
+            yield
+        finally:
+            process.kill()

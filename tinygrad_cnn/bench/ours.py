@@ -5,15 +5,19 @@ peer.py has the same functions in PyTorch: the same work, in the same order, on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import Tensor, no_grad, optim
+import tinygrad_cnn
+from tinygrad_cnn import Tensor, data, nn, no_grad, optim
 from tinygrad_cnn import functional as F
+from tinygrad_cnn.autograd import grad
+from tinygrad_cnn.bench import nets, peak
 from tinygrad_cnn.functional.conv import Conv2dInputGrad, Conv2dWeightGrad, conv_geometry
-from tinygrad_cnn.models import LeNet5
+from tinygrad_cnn.training import evaluate
 
 Step = Callable[[], Any]
 
@@ -45,12 +49,12 @@ def chain(length: int) -> Step:
     return step
 
 
-def lenet_training(batch: int) -> Step:
+def training(net: str, batch: int) -> Step:
     """Forward, cross-entropy, backward and a step of SGD with momentum."""
-    model = LeNet5()
+    model = getattr(nets, net)(nn)
     # So small a learning rate that the weights stay where they are, however long one batch is trained on.
     optimizer = optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
-    x, labels = Tensor(_random(batch, 1, 28, 28)), Tensor(np.arange(batch) % 10)
+    x, labels = Tensor(_random(batch, *nets.IMAGES[net])), Tensor(np.arange(batch) % 10)
 
     def step() -> Tensor:
         optimizer.zero_grad()
@@ -62,10 +66,10 @@ def lenet_training(batch: int) -> Step:
     return step
 
 
-def lenet_inference(batch: int) -> Step:
+def inference(net: str, batch: int) -> Step:
     """Scores, without recording."""
-    model = LeNet5().eval()
-    x = Tensor(_random(batch, 1, 28, 28))
+    model = getattr(nets, net)(nn).eval()
+    x = Tensor(_random(batch, *nets.IMAGES[net]))
 
     def step() -> Tensor:
         with no_grad():
@@ -74,17 +78,82 @@ def lenet_inference(batch: int) -> Step:
     return step
 
 
-def convolution(face: str, image: tuple[int, ...], filters: tuple[int, ...], padding: int) -> Step:
+def convolution(
+    face: str, image: Sequence[int], filters: Sequence[int], padding: int, stride: int, dilation: int, groups: int
+) -> Step:
     """One face of a convolution: forward, input-grad or weight-grad."""
     x, w, b = _random(*image), _random(*filters), _random(filters[0])
-    y = F.conv2d(x, w, b, padding=padding)
-    gy = _random(*y.shape)
-    geometry = conv_geometry("conv2d", (filters[2], filters[3]), 1, padding, 1, 1)
-    return {
-        "forward": lambda: F.conv2d(x, w, b, padding=padding),
-        "input-grad": lambda: Conv2dInputGrad(geometry, x.shape).apply(gy, w),
-        "weight-grad": lambda: Conv2dWeightGrad(geometry, w.shape).apply(gy, x),
-    }[face]
+    geometry = conv_geometry("conv2d", (filters[2], filters[3]), stride, padding, dilation, groups)
+    if face == "forward":
+        return lambda: F.conv2d(x, w, b, stride, padding, dilation, groups)
+    gy = _random(*F.conv2d(x, w, b, stride, padding, dilation, groups).shape)
+    if face == "input-grad":
+        return lambda: Conv2dInputGrad(geometry, x.shape).apply(gy, w)
+    return lambda: Conv2dWeightGrad(geometry, w.shape).apply(gy, x)
+
+
+def layer(kind: str, arguments: Sequence[Any], shape: Sequence[int]) -> Step:
+    """A layer forward, and back to its input and its parameters."""
+    module = getattr(nn, kind)(*arguments)
+    x = Tensor(_random(*shape), requires_grad=True)
+    gy = Tensor(_random(*module(x).shape))
+    inputs = [x, *module.parameters()]
+    return lambda: grad(module(x), inputs, gy)
+
+
+def loss(kind: str, shape: Sequence[int]) -> Step:
+    """A loss forward and backward, of labels or, where it takes none, of numbers."""
+    module = getattr(nn, kind)()
+    x = Tensor(_random(*shape), requires_grad=True)
+    target = Tensor(np.zeros(shape, np.float32) if kind == "MSELoss" else np.arange(shape[0]) % shape[1])
+    return lambda: grad(module(x, target), [x])
+
+
+def optimizer(kind: str, count: int) -> Step:
+    """A step of an optimiser for parameters like LeNet-5's: most of them in one array, and a few small ones."""
+    parameters = [Tensor(_random(n), requires_grad=True) for n in (count - 9 * 100, *[100] * 9)]
+    for p in parameters:
+        p.grad = Tensor(_random(p.size))
+    return getattr(optim, kind)(parameters, lr=1e-6, **({"momentum": 0.9} if kind == "SGD" else {})).step
+
+
+def matmul(size: int) -> Step:
+    """A product of square matrices, without recording."""
+    a, b = _random(size, size), _random(size, size)
+    return lambda: F.matmul(a, b)
+
+
+def register_tile(tiles: int) -> Step:
+    """So many register tiles: the peak of multiply-adds, which only we are held against."""
+    return peak.register_tile(tiles)
+
+
+def mnist(epochs: int, batch: int, lr: float, seed: int) -> Step:
+    """Train LeNet-5 on MNIST with Adam and the 1cycle schedule, then classify the test set."""
+
+    def step() -> dict[str, float]:
+        tinygrad_cnn.manual_seed(seed)
+        train_set, test_set = data.mnist("train", report=_silent), data.mnist("test", report=_silent)
+        loader = data.DataLoader(train_set, batch, shuffle=True)
+        model = nets.lenet(nn)
+        optimizer = optim.Adam(model.parameters())
+        schedule = optim.OneCycleLR(optimizer, lr, epochs=epochs, steps_per_epoch=len(loader))
+        start = perf_counter()
+        for _ in range(epochs):
+            for x, labels in loader:
+                loss = F.cross_entropy(model(x), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        trained = perf_counter()
+        return {"training": trained - start, "error": 1 - evaluate(model, test_set).accuracy}
+
+    return step
+
+
+def _silent(line: str) -> None:
+    """Say nothing about where the data came from."""
 
 
 def _random(*shape: int) -> np.ndarray:

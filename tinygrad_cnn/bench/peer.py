@@ -1,16 +1,22 @@
 """PyTorch's side of the rows, function by function as in ours.py.
 
 PyTorch is imported when a row is built, and this file imports nothing of ours: its process must be PyTorch's alone.
+Where BENCH_TORCH_COMPILE is set the networks go through torch.compile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from runpy import run_path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 Step = Callable[[], Any]
+_NETS = run_path(str(Path(__file__).with_name("nets.py")))
 
 
 def add(count: int) -> Step:
@@ -40,14 +46,14 @@ def chain(length: int) -> Step:
     return step
 
 
-def lenet_training(batch: int) -> Step:
+def training(net: str, batch: int) -> Step:
     """Forward, cross-entropy, backward and a step of SGD with momentum."""
     import torch
     from torch.nn import functional as F
 
-    model = _lenet()
+    model = _net(net)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9)
-    x, labels = _random(batch, 1, 28, 28), torch.arange(batch) % 10
+    x, labels = _random(batch, *_NETS["IMAGES"][net]), torch.arange(batch) % 10
 
     def step() -> Any:
         optimizer.zero_grad()
@@ -59,12 +65,12 @@ def lenet_training(batch: int) -> Step:
     return step
 
 
-def lenet_inference(batch: int) -> Step:
+def inference(net: str, batch: int) -> Step:
     """Scores, without recording."""
     import torch
 
-    model = _lenet().eval()
-    x = _random(batch, 1, 28, 28)
+    model = _net(net).eval()
+    x = _random(batch, *_NETS["IMAGES"][net])
 
     def step() -> Any:
         with torch.no_grad():
@@ -73,19 +79,105 @@ def lenet_inference(batch: int) -> Step:
     return step
 
 
-def convolution(face: str, image: tuple[int, ...], filters: tuple[int, ...], padding: int) -> Step:
-    """One face of a convolution: forward, input-grad or weight-grad."""
+def convolution(
+    face: str, image: Sequence[int], filters: Sequence[int], padding: int, stride: int, dilation: int, groups: int
+) -> Step:
+    """One face of a convolution: forward, input-grad or weight-grad, each as PyTorch's backward calls it."""
+    import torch
     from torch.nn import functional as F
-    from torch.nn import grad
 
     x, w, b = _random(*image), _random(*filters), _random(filters[0])
-    y = F.conv2d(x, w, b, padding=padding)
-    gy = _random(*y.shape)
-    return {
-        "forward": lambda: F.conv2d(x, w, b, padding=padding),
-        "input-grad": lambda: grad.conv2d_input(x.shape, w, gy, padding=padding),
-        "weight-grad": lambda: grad.conv2d_weight(x, w.shape, gy, padding=padding),
-    }[face]
+    if face == "forward":
+        return lambda: F.conv2d(x, w, b, stride, padding, dilation, groups)
+    gy = _random(*F.conv2d(x, w, b, stride, padding, dilation, groups).shape)
+    wanted = [face == "input-grad", face == "weight-grad", False]
+    geometry = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups
+    backward = torch.ops.aten.convolution_backward
+    return lambda: backward(gy, x, w, None, *geometry, wanted)[wanted.index(True)]
+
+
+def layer(kind: str, arguments: Sequence[Any], shape: Sequence[int]) -> Step:
+    """A layer forward, and back to its input and its parameters."""
+    import torch
+
+    module = getattr(torch.nn, kind)(*arguments)
+    x = _random(*shape).requires_grad_()
+    gy = _random(*module(x).shape)
+    inputs = [x, *module.parameters()]
+    return lambda: torch.autograd.grad(module(x), inputs, gy)
+
+
+def loss(kind: str, shape: Sequence[int]) -> Step:
+    """A loss forward and backward, of labels or, where it takes none, of numbers."""
+    import torch
+
+    module = getattr(torch.nn, kind)()
+    x = _random(*shape).requires_grad_()
+    target = torch.zeros(*shape) if kind == "MSELoss" else torch.arange(shape[0]) % shape[1]
+    return lambda: torch.autograd.grad(module(x, target), [x])
+
+
+def optimizer(kind: str, count: int) -> Step:
+    """A step of an optimiser for parameters like LeNet-5's: most of them in one array, and a few small ones."""
+    import torch
+
+    parameters = [_random(n).requires_grad_() for n in (count - 9 * 100, *[100] * 9)]
+    for p in parameters:
+        p.grad = _random(p.numel())
+    return getattr(torch.optim, kind)(parameters, lr=1e-6, **({"momentum": 0.9} if kind == "SGD" else {})).step
+
+
+def matmul(size: int) -> Step:
+    """A product of square matrices, without recording."""
+    a, b = _random(size, size), _random(size, size)
+    return lambda: a @ b
+
+
+def mnist(epochs: int, batch: int, lr: float, seed: int) -> Step:
+    """Train LeNet-5 on MNIST with Adam and the 1cycle schedule, then classify the test set."""
+    import torch
+    from torch.nn import functional as F
+
+    def step() -> dict[str, float]:
+        torch.manual_seed(seed)
+        train_set, train_labels = _mnist("train")
+        test_set, test_labels = _mnist("t10k")
+        model = _net("lenet")
+        optimizer = torch.optim.Adam(model.parameters())
+        batches = -(-len(train_set) // batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, epochs=epochs, steps_per_epoch=batches)
+        start = perf_counter()
+        for _ in range(epochs):
+            for index in torch.randperm(len(train_set)).split(batch):
+                loss = F.cross_entropy(model(_normalised(train_set[index])), train_labels[index])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        trained = perf_counter()
+        with torch.no_grad():
+            wrong = sum(
+                (model(_normalised(x)).argmax(1) != labels).sum().item()
+                for x, labels in zip(test_set.split(500), test_labels.split(500), strict=True)
+            )
+        return {"training": trained - start, "error": wrong / len(test_set)}
+
+    return step
+
+
+def _mnist(split: str) -> Any:
+    """Return images and labels from where our side, which comes first, has found or put them."""
+    import pooch
+    import torch
+
+    folder = Path(os.environ.get("TINYGRAD_CNN_DATA") or pooch.os_cache("tinygrad_cnn") / "mnist")
+    images = np.fromfile(folder / f"{split}-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 1, 28, 28)
+    labels = np.fromfile(folder / f"{split}-labels-idx1-ubyte", np.uint8)[8:].astype(np.int64)
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _normalised(images: Any) -> Any:
+    return images.float().mul_(1 / (255 * 0.3081)).sub_(0.1307 / 0.3081)
 
 
 def _random(*shape: int) -> Any:
@@ -94,11 +186,8 @@ def _random(*shape: int) -> Any:
     return torch.from_numpy(np.random.default_rng(0).standard_normal(shape, np.float32))
 
 
-def _lenet() -> Any:
-    from torch import nn
+def _net(net: str) -> Any:
+    import torch
 
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
-    )  # fmt: skip
+    model = _NETS[net](torch.nn)
+    return torch.compile(model, dynamic=False) if os.environ.get("BENCH_TORCH_COMPILE") else model

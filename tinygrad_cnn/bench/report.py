@@ -1,96 +1,29 @@
-"""Measure rows, print each as soon as it is known, and keep them as a table for people or for programs."""
+"""Measure rows, print each as soon as it is known, and keep them as a page for people and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from os import PathLike
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from tinygrad_cnn.bench.machine import machine
-from tinygrad_cnn.bench.measure import OURS, PEER, installed, measure
-from tinygrad_cnn.bench.rows import Quantity, Row
-from tinygrad_cnn.bench.summary import Ratio, Summary, compare, summarise
+from tinygrad_cnn.bench.measure import measure
+from tinygrad_cnn.bench.picture import save_picture_of
+from tinygrad_cnn.bench.results import HEADINGS, Conditions, Result, conclusions
+from tinygrad_cnn.bench.rows import PEAK, ROWS, Row, families
+from tinygrad_cnn.bench.sides import OURS, installed
+from tinygrad_cnn.bench.summary import summarise
 from tinygrad_cnn.files import atomic_write
+from tinygrad_cnn.viz.figure import drawing_style
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-SHORTEST_BLOCK = 2.0  # seconds; shorter ones do not see what comes and goes: other processes, the processor's clock
-HEADINGS: Sequence[str] = ("row", OURS.name, PEER.name, "medians", "10th percentiles")
-
-
-class Conditions(NamedTuple):
-    """Under which conditions a table was measured."""
-
-    machine: dict[str, str]
-    sides: list[str]
-    turns: int
-    seconds: float
-    threads: int
-
-    def sentences(self) -> list[str]:
-        """Return what a reader of the figures must know."""
-        about = self.machine
-        packages = [f"{name} {about[name]}" for name in about if name not in ("processor", "system", "python", "load")]
-        sentences = [
-            f"{about['processor']}, {about['system']}, load {about['load']}; "
-            f"Python {about['python']}, {', '.join(packages)}; threads: {self.threads}.",
-            f"{self.turns} turns a side, blocks of {self.seconds:g} s. Median (10th to 90th percentile). "
-            f"The last two columns are PyTorch's figure / ours: above 1, ours is better.",
-        ]
-        if PEER.name not in self.sides:
-            sentences.append("PyTorch is not installed, so these are our figures alone; pip install torch to compare.")
-        if self.seconds < SHORTEST_BLOCK:
-            sentences.append(f"A trial: blocks of less than {SHORTEST_BLOCK:g} s give no figures to quote.")
-        return sentences
-
-
-class Result(NamedTuple):
-    """What was found for one row; ``peer`` and ``ratio`` are None without PyTorch."""
-
-    row: Row
-    ours: Summary
-    peer: Summary | None
-
-    @property
-    def ratio(self) -> Ratio | None:
-        """PyTorch's figure / ours."""
-        return compare(self.peer, self.ours) if self.peer else None
-
-    def cells(self) -> list[str]:
-        """Return the columns of `HEADINGS`."""
-        ratios = [f"{x:.2f}" for x in self.ratio] if self.ratio else ["-", "-"]
-        sides = [figure(side, self.row.quantity) if side else "-" for side in (self.ours, self.peer)]
-        return [self.row.name, *sides, *ratios]
-
-    def record(self) -> dict[str, Any]:
-        """Return the same as values for JSON: seconds, or MB."""
-        sides = {OURS.name: self.ours, PEER.name: self.peer}
-        return {
-            "row": self.row.name,
-            "title": self.row.title,
-            "unit": "MB" if self.row.quantity == "memory" else "s",
-            **{name: side._asdict() for name, side in sides.items() if side},
-            **({"ratio": self.ratio._asdict()} if self.ratio else {}),
-        }
-
-
-def figure(side: Summary, quantity: Quantity) -> str:
-    """Write a side's median and spread in one unit.
-
-    >>> figure(Summary(median=0.00123, low=0.0011, high=0.0149, samples=9), "step")
-    '1.23 ms (1.1 to 14.9)'
-    """
-    scales = [("MB", 1.0)] if quantity == "memory" else [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
-    unit, scale = next((entry for entry in reversed(scales) if side.median >= entry[1]), scales[0])
-    median, low, high = (f"{x / scale:.3g}" if x < 1000 * scale else f"{x / scale:.0f}" for x in side[:3])
-    return f"{median} {unit} ({low} to {high})"
+WIDTHS = (38, 26, 26, 7, 5, 7, 24, 0)
+SAVED = (".json", ".md", ".png")
 
 
 def line(cells: Sequence[str]) -> str:
     """Return one line of the printed table."""
-    name, ours, peer, medians, low = cells
-    return f"{name:20} {ours:28} {peer:28} {medians:>7}  {low:>16}"
+    return " ".join(f"{cell:{width}}" for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
 def bench(
@@ -108,54 +41,81 @@ def bench(
         write(sentence)
     write(line(HEADINGS))
     results = []
-    for row in rows:
-        samples = measure(row, sides, turns, seconds, threads)
-        summaries = {name: summarise(found) for name, found in samples.items()}
-        results.append(Result(row, summaries[OURS.name], summaries.get(PEER.name)))
-        write(line(results[-1].cells()))
+    for family in families(rows):
+        samples = measure(family, sides, turns, seconds, threads)
+        found = {key: summarise(times) for key, times in samples.items()}
+        for row in family:
+            figures = {side.name: found[row.name, side.name] for side in sides if (row.name, side.name) in found}
+            results.append(Result(row, figures, found.get((PEAK.name, OURS.name))))
+            write(line(results[-1].cells()))
+    for conclusion in conclusions(results):
+        write(f"{conclusion.title}: {conclusion.figures}. {conclusion.cells()[-1]}".removesuffix(" -"))
+    failed = [result.row.name for result in results if not all(result.verdicts.values())]
+    failed += [conclusion.name for conclusion in conclusions(results) if not all(conclusion.verdicts.values())]
+    if failed:
+        write(f"Targets missed: {', '.join(failed)}")
     return conditions, results
 
 
-def markdown(conditions: Conditions, results: Sequence[Result]) -> str:
-    """Return the table for a page."""
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *(result.cells() for result in results)]
-    titles = ["what", "---", *(result.row.title for result in results)]
-    table = [f"| {' | '.join([cells[0], title, *cells[1:]])} |" for cells, title in zip(lines, titles, strict=True)]
-    return "\n".join([*conditions.sentences(), "", *table])
-
-
-def around_table(path: str | PathLike[str]) -> tuple[str, str]:
-    """Return what stands before and after the table of a page: its lines BEGIN and END and all beyond them.
+def check_place(stem: str, rows: Sequence[Row]) -> None:
+    """Raise before the measuring what would make the saving fail minutes later.
 
     Raises:
-        ValueError: A page without these two lines. A page that does not exist yet is the table alone.
+        FileNotFoundError: The folder does not exist.
+        FileExistsError: A part of the rows would replace what may be all of them.
+        ImportError: matplotlib is not installed.
     """
-    page = Path(path).read_text("utf-8") if Path(path).exists() else f"{BEGIN}\n{END}\n"
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{path}: the table goes between two lines, {BEGIN} and {END}, which this file does not have")
-    return before + begin, end + after
+    if not Path(stem).resolve().parent.is_dir():
+        raise FileNotFoundError(f"bench: cannot write {stem}.json: its folder does not exist; create it first")
+    found = [path for path in _paths(stem) if path.exists()]
+    if found and len(rows) < len(ROWS):
+        raise FileExistsError(
+            f"bench: {', '.join(map(str, found))} would be replaced by {len(rows)} of {len(ROWS)} rows; "
+            "choose another name, or measure all rows"
+        )
+    with drawing_style():
+        pass
 
 
-def check_paths(json: str | None, markdown: str | None) -> None:
-    """Raise before the measuring what would make the writing fail minutes later."""
-    for path in filter(None, (json, markdown)):
-        if not Path(path).resolve().parent.is_dir():
-            raise FileNotFoundError(f"bench: cannot write {path}: its folder does not exist; create it first")
-    if markdown:
-        around_table(markdown)
+def save(stem: str, conditions: Conditions, results: Sequence[Result]) -> None:
+    """Write stem.json, stem.md and stem.png."""
+    figures, page, picture = _paths(stem)
+    found = {
+        **conditions._asdict(),
+        "rows": [result.record() for result in results],
+        "summary": [conclusion._asdict() for conclusion in conclusions(results)],
+    }
+    with atomic_write(figures) as file:
+        file.write(json.dumps(found, indent=1).encode() + b"\n")
+    shown = save_picture_of(results, picture)
+    with atomic_write(page) as file:
+        file.write(markdown(conditions, results, picture.name if shown else "").encode())
 
 
-def write_markdown(path: str | PathLike[str], conditions: Conditions, results: Sequence[Result]) -> None:
-    """Put the table into a page; what stands around it stays."""
-    before, after = around_table(path)
-    with atomic_write(path) as file:
-        file.write(f"{before}\n{markdown(conditions, results)}\n\n{after}".encode())
+def markdown(conditions: Conditions, results: Sequence[Result], picture: str = "") -> str:
+    """Return the page: conditions, picture, what several rows say together, and a table for each group."""
+    lines = [f"# {conditions.machine['processor']}", "", *conditions.sentences(), ""]
+    lines += ['A row is measured again by `make bench ARGS="ROW"`, a section by its heading in place of ROW.', ""]
+    if picture:
+        lines += [f"![PyTorch's time / ours, row by row]({picture})", ""]
+    if found := conclusions(results):
+        lines += ["## summary", "", *_table(["", "what", "figure", "target"], [c.cells() for c in found]), ""]
+    for group, members in groupby(results, lambda result: result.row.group):
+        cells = [[result.cells()[0], result.row.title, *result.cells()[1:]] for result in members]
+        headings = [HEADINGS[0], "what", *HEADINGS[1:]]
+        kept = [i for i, _ in enumerate(headings) if i < 2 or any(row[i] != "-" for row in cells)]
+        lines += [
+            f"## {group}",
+            "",
+            *_table([headings[i] for i in kept], [[row[i] for i in kept] for row in cells]),
+            "",
+        ]
+    return "\n".join(lines)
 
 
-def write_json(path: str | PathLike[str], conditions: Conditions, results: Sequence[Result]) -> None:
-    """Write everything that was found as one JSON object."""
-    found = {**conditions._asdict(), "rows": [result.record() for result in results]}
-    with atomic_write(path) as file:
-        file.write(json.dumps(found, indent=2).encode() + b"\n")
+def _table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (headings, ["---"] * len(headings), *cells)]
+
+
+def _paths(stem: str) -> list[Path]:
+    return [Path(f"{stem}{ending}") for ending in SAVED]

@@ -1,10 +1,11 @@
-"""One side of a row in a process of its own. A script, run by its path, so that nothing is imported before the clock.
+"""One side of some rows in a process of its own. A script, run by its path: nothing is imported before the clock.
 
-    python -P worker.py MODULE FILE WORKLOAD ARGUMENTS
+    python -P worker.py MODULE FILE JOBS
 
-imports MODULE, builds WORKLOAD, a function of FILE, with ARGUMENTS (JSON), takes its first step, and writes a line of
-JSON: {"import": seconds, "first step": seconds since before the import}. Then each line of its input, a number of
-seconds, asks for a block; the answer is {"step": [seconds, ...], "memory": peak in MB}. It ends with its input.
+imports MODULE, builds each job, a list [workload, arguments] that names a function of FILE, takes the first step of
+each, and writes a line of JSON: {"import": seconds, "first step": seconds since before the import, and what the last
+step itself found, where that is a dict}. Then each line of its input, [job's number, seconds], asks for a block; the
+answer is {"step": [seconds, ...], "memory": peak in MB}. It ends with its input.
 """
 
 from __future__ import annotations
@@ -16,23 +17,27 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
 
-def main(module: str, file: str, workload: str, arguments: dict[str, Any], requests: TextIO, answers: TextIO) -> None:
-    """Build, take the first step, then answer every request."""
+def main(module: str, file: str, jobs: Sequence[Any], requests: TextIO, answers: TextIO) -> None:
+    """Build, take the first steps, then answer every request."""
     start = perf_counter()
     importlib.import_module(module)
     imported = perf_counter()
-    step = getattr(load(file), workload)(**arguments)
-    step()
+    side = load(file)
+    steps = [getattr(side, workload)(**arguments) for workload, arguments in jobs]
+    found = [step() for step in steps][-1]
     stepped = perf_counter()
-    send(answers, {"import": imported - start, "first step": stepped - start})
+    more = found if isinstance(found, dict) else {}
+    del found
+    send(answers, {"import": imported - start, "first step": stepped - start, **more})
     for line in requests:
-        send(answers, {"step": block(step, float(line)), "memory": peak_memory()})
+        number, seconds = json.loads(line)
+        send(answers, {"step": block(steps[number], seconds), "memory": peak_memory()})
 
 
 def load(file: str) -> Any:
@@ -74,5 +79,5 @@ def send(answers: TextIO, answer: dict[str, Any]) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
-    module, file, workload, arguments = sys.argv[1:]
-    main(module, file, workload, json.loads(arguments), sys.stdin, answers)
+    module, file, jobs = sys.argv[1:]
+    main(module, file, json.loads(jobs), sys.stdin, answers)
