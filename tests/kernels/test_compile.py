@@ -18,7 +18,7 @@ import pytest
 from numba.core.registry import cpu_target
 
 from tinygrad_cnn import state
-from tinygrad_cnn.kernels import compile
+from tinygrad_cnn.kernels import compile, launch
 from tinygrad_cnn.kernels.compile import CONTRACT, REASSOC, Kernel, KernelCache, device, kernel
 
 DTYPES = [np.float32, np.float64]
@@ -216,7 +216,8 @@ class Copy:
         for text, file in (("", self.package / "__init__.py"), ("", kernels / "__init__.py")):
             file.write_text(text)
         shutil.copy(state.__file__, self.package)
-        shutil.copy(compile.__file__, kernels)
+        for file in (compile.__file__, launch.__file__):
+            shutil.copy(file, kernels)
         (kernels / "tiny.py").write_text(TINY)
         self.helper = kernels / "helper.py"
         self.helper.write_text(HELPER)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +17,40 @@ import pytest
 from tinygrad_cnn import state
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.threads import PIECES, SERIAL_BELOW, piece_at, pieces_of, split
+from tinygrad_cnn.kernels.threads import ASLEEP_BELOW, PIECES, SERIAL_BELOW, piece_at, pieces_of, split
 
-MUCH = SERIAL_BELOW  # work for which threads are woken
+MUCH = ASLEEP_BELOW  # work for which threads are woken
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @kernel
 def squares(x, y, start, stop):
     for i in range(start, stop):
         y[i] = x[i] * x[i]
+
+
+@kernel
+def note(x, y, patience, start, stop):
+    """Write where each piece begins and ends; count the pieces, those under way, and the most that were at once."""
+    y[start], y[stop + x.size] = stop, start
+    counts = y.ctypes.data
+    under_way, most = 2 * x.size + 1, 2 * x.size + 2
+    threads._add(counts, under_way - 1, 1)
+    threads._add(counts, under_way, 1)
+    for _ in range(patience):
+        y[most] = max(y[most], threads._load(counts, under_way))
+        threads._give_way()
+    threads._add(counts, under_way, -1)
+
+
+@kernel
+def fail(x, y, bad, start, stop):
+    for i in range(start, stop):
+        y[i] += 1
+    if start <= bad and bad < stop:
+        raise ValueError("a piece failed")
 
 
 @pytest.fixture
@@ -32,34 +61,29 @@ def num_threads() -> Iterator[None]:
     state.set_num_threads(before)
 
 
-class Record:
-    """A unit of work that remembers its pieces and who ran them."""
+class Noted:
+    """What `note` wrote about a launch."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.pieces: list[tuple[int, int]] = []
-        self.who: set[int] = set()
-        self.seconds = seconds
-
-    def __call__(self, start: int, stop: int) -> None:
-        time.sleep(self.seconds)
-        self.pieces.append((start, stop))
-        self.who.add(threading.get_ident())
+    def __init__(self, count: int, patience: int = 0, work: int = MUCH) -> None:
+        size = count + 1
+        y = np.full(2 * size + 3, -1, np.int64)
+        y[-3:] = 0
+        split(note, count, np.zeros(size, np.int64), y, patience, work=work)
+        self.pieces = [(start, int(stop)) for start, stop in enumerate(y[:size]) if stop >= 0]
+        self.backwards = [(int(start), stop) for stop, start in enumerate(y[size : 2 * size]) if start >= 0]
+        self.calls, self.under_way, self.most = y[-3:]
 
 
 @pytest.mark.usefixtures("num_threads")
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 17, 1000, 1001])
+@pytest.mark.parametrize("count", [2, 3, 7, 8, 9, 17, 1000, 1001])
 def test_pieces_cover_the_range_once_whatever_the_number_of_threads(count: int) -> None:
-    partitions = []
     for n in (1, 2, 3, 20):
         state.set_num_threads(n)
-        record = Record()
-        split(record, count, work=MUCH)
-        partitions.append(sorted(record.pieces))
-    pieces = partitions[0]
-    assert partitions == [pieces] * 4
-    assert len(pieces) == pieces_of(count)
-    assert [0, *(stop for _, stop in pieces)] == [*(start for start, _ in pieces), count]
-    assert all(start < stop for start, stop in pieces)
+        noted = Noted(count)
+        pieces = pieces_of(count)
+        expected = [(count * piece // pieces, count * (piece + 1) // pieces) for piece in range(pieces)]
+        assert noted.pieces == noted.backwards == expected
+        assert (noted.calls, noted.under_way) == (pieces, 0)
 
 
 def test_a_kernel_knows_the_number_of_its_piece() -> None:
@@ -68,26 +92,25 @@ def test_a_kernel_knows_the_number_of_its_piece() -> None:
         assert [piece_at.py_func(start, count) for start in starts] == list(range(len(starts)))
 
 
+@pytest.mark.usefixtures("num_threads")
 def test_little_work_is_done_at_once_and_no_work_not_at_all() -> None:
-    record = Record()
-    split(record, 5, work=SERIAL_BELOW - 1)
-    assert record.pieces == [(0, 5)]
-    assert record.who == {threading.get_ident()}
-    split(record, 0, work=MUCH)
-    split(record, -1, work=MUCH)
-    assert len(record.pieces) == 1
+    assert Noted(5, work=SERIAL_BELOW - 1).pieces == [(0, 5)]
+    assert len(Noted(5, work=SERIAL_BELOW).pieces) == 5
+    assert Noted(1).pieces == [(0, 1)]
+    assert Noted(0).calls == 0
+    x = np.zeros(3)
+    split(squares, -1, x, x.copy(), work=MUCH)
 
 
 @pytest.mark.usefixtures("num_threads")
-@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 2, 3, 20])
 def test_no_more_threads_than_allowed_and_not_fewer(n: int) -> None:
     state.set_num_threads(3)
-    split(Record(0.001), 8, work=MUCH)  # three workers exist
+    Noted(8)  # three threads exist
     state.set_num_threads(n)
-    record = Record(0.02)
-    split(record, 8, work=MUCH)
-    assert len(record.who) == n
-    assert threading.get_ident() in record.who
+    Noted(8)
+    most = max(Noted(8, patience=20_000).most for _ in range(3))  # a slow start is not a missing thread
+    assert most == min(n, PIECES)
 
 
 @pytest.mark.usefixtures("num_threads")
@@ -103,20 +126,14 @@ def test_split_returns_when_all_is_done() -> None:
 @pytest.mark.usefixtures("num_threads")
 @pytest.mark.parametrize("bad", [0, 3, 7])
 def test_an_error_reaches_the_caller_and_the_pool_lives_on(bad: int) -> None:
-    record = Record(0.002)
-
-    def work(start: int, stop: int) -> None:
-        record(start, stop)
-        if start == bad:
-            raise ValueError(f"piece {bad}")
-
+    x, y = np.zeros(8), np.zeros(8)
     for _ in range(3):
-        with pytest.raises(ValueError, match=f"piece {bad}"):
-            split(work, 8, work=MUCH)
-    assert sorted(record.pieces) == sorted([(i, i + 1) for i in range(8)] * 3)
-    after = Record()
-    split(after, 8, work=MUCH)
-    assert len(after.pieces) == 8
+        with pytest.raises(ValueError, match="a piece failed"):
+            split(fail, 8, x, y, bad, work=MUCH)
+    np.testing.assert_array_equal(y, [3] * 8)  # the other pieces are finished, not abandoned
+    split(fail, 8, x, y, -1, work=MUCH)
+    np.testing.assert_array_equal(y, [4] * 8)
+    assert Noted(8).calls == 8
 
 
 @pytest.mark.usefixtures("num_threads")
@@ -138,110 +155,134 @@ def test_many_python_threads_at_once() -> None:
         runner.join(60)
         assert not runner.is_alive()
     assert wrong == []
+    assert threads._pool.words[threads._TAKEN] == 0
 
 
 @pytest.mark.usefixtures("num_threads")
 def test_who_finds_the_pool_taken_works_alone() -> None:
-    release, inside = threading.Event(), threading.Event()
-
-    def wait(start: int, stop: int) -> None:
-        inside.set()
-        assert release.wait(60)
-
-    first = threading.Thread(target=split, args=(wait, 3), kwargs={"work": MUCH})
-    first.start()
-    inside.wait(60)
-    record, begun = Record(), time.monotonic()
-    split(record, 9, work=MUCH)
-    seconds = time.monotonic() - begun
-    release.set()
-    first.join(60)
-    assert not first.is_alive()
-    assert seconds < 3
-    assert len(record.pieces) == 8
-    assert record.who == {threading.get_ident()}
+    assert Noted(9).calls == 8
+    words = threads._pool.words
+    words[threads._TAKEN] = 1  # as another thread would, during its launch
+    noted = Noted(9, patience=1000)
+    words[threads._TAKEN] -= 1
+    assert (noted.calls, noted.most) == (8, 1)
+    assert words[threads._TAKEN] == 0
 
 
 @pytest.mark.usefixtures("num_threads")
-def test_a_split_inside_a_split_is_serial() -> None:
-    inner = [Record(0.001) for _ in range(6)]
-
-    def work(start: int, stop: int) -> None:
-        for i in range(start, stop):
-            split(inner[i], 5, work=MUCH)
-
-    split(work, 6, work=MUCH)
-    assert all(len(record.who) == 1 and len(record.pieces) == 5 for record in inner)
+def test_other_python_threads_run_during_a_launch() -> None:
+    done = []
+    runner = threading.Thread(target=lambda: done.append(Noted(8, patience=100_000).calls))
+    runner.start()
+    moments = 0
+    while runner.is_alive():
+        time.sleep(0.001)
+        moments += 1
+    assert done == [8]
+    assert moments > 3
 
 
 @pytest.mark.usefixtures("num_threads")
-def test_no_worker_keeps_an_array_alive() -> None:
-    def slow(x: np.ndarray, start: int, stop: int) -> None:
-        time.sleep(0.001)  # so that every thread takes a piece
-
-    for count in (2, 8, 8):
+def test_no_launch_keeps_an_array_alive() -> None:
+    for _ in range(3):
         x = np.ones(1000)
         alive = weakref.ref(x)
-        split(slow, count, x, work=MUCH)
+        split(squares, x.size, x, np.empty(1000), work=MUCH)
         del x
-        deadline = time.monotonic() + 10
-        while alive() is not None and time.monotonic() < deadline:
-            time.sleep(0.001)  # a worker that woke late may still be looking for pieces
         assert alive() is None
 
 
 @pytest.mark.usefixtures("num_threads")
-def test_workers_are_built_once() -> None:
-    split(Record(), 8, work=MUCH)
-    workers = list(threads._pool.workers)
+def test_workers_are_built_once_and_leave_when_there_are_too_many() -> None:
+    def threads_of_this_process() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    Noted(8)
+    pool, before = threads._pool, threads_of_this_process()
     for _ in range(20):
-        split(Record(), 8, work=MUCH)
-    assert threads._pool.workers == workers
+        Noted(8)
+    assert threads._pool is pool
+    assert threads_of_this_process() == before
+    state.set_num_threads(1)
+    Noted(8)
+    deadline = time.monotonic() + 10
+    while threads_of_this_process() != before - 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert threads_of_this_process() == before - 2
+
+
+@pytest.mark.usefixtures("num_threads")
+def test_workers_that_sleep_use_no_processor_time_and_wake_for_much_work_only() -> None:
+    Noted(8)
+    time.sleep(0.1)
+    sleeping = threads._pool.sleeping
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1
+    assert len(sleeping) == 2
+    Noted(8, work=ASLEEP_BELOW - 1)
+    assert len(sleeping) == 2
+    assert max(Noted(8, patience=20_000, work=ASLEEP_BELOW).most for _ in range(3)) == 3
+
+
+def test_a_process_ends_cleanly_right_after_a_launch() -> None:
+    """Its workers are awake then, in compiled code."""
+    text = "import numpy as np; from tinygrad_cnn import functional as F; F.relu(np.ones(2_000_000))"
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def launch_for_ever(y: np.ndarray) -> None:
+    while True:
+        Noted(8, patience=300)
+        split(fail, 8, y, y, -1, work=MUCH)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.mark.usefixtures("num_threads")
+def test_an_interrupt_waits_for_the_launch_and_leaves_the_pool_whole() -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    y = np.zeros(8)
+    try:
+        for _ in range(20):
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
+            with pytest.raises(KeyboardInterrupt):
+                launch_for_ever(y)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert np.all(y == y[0])  # no launch was left half-done
+    assert threads._pool.words[threads._TAKEN] == 0
+    assert Noted(8).calls == 8
+
+
+def forked_child_has_three_threads() -> bool:
+    x = np.arange(100_000.0)
+    y = np.zeros_like(x)
+    split(squares, x.size, x, y, work=MUCH)
+    most = max(Noted(8, patience=20_000).most for _ in range(3))
+    return np.array_equal(y, x * x) and most == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("num_threads")
 def test_a_forked_child_builds_its_own_pool(exit_code_of_a_fork: Any) -> None:
-    x = np.arange(100_000.0)
-    split(squares, x.size, x, np.zeros_like(x), work=MUCH)
-
-    def works() -> bool:
-        y, record = np.zeros_like(x), Record(0.02)
-        split(squares, x.size, x, y, work=MUCH)
-        split(record, PIECES, work=MUCH)
-        return np.array_equal(y, x * x) and len(record.who) == 3
-
-    assert exit_code_of_a_fork(works) == 0
+    Noted(8)
+    assert exit_code_of_a_fork(forked_child_has_three_threads) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("num_threads")
-def test_a_child_forked_during_a_launch_does_not_wait_for_it(
-    exit_code_of_a_fork: Any,
-) -> None:
-    release, inside = threading.Event(), threading.Event()
-
-    def wait(start: int, stop: int) -> None:
-        inside.set()
-        release.wait(60)
-
-    def works() -> bool:
-        record = Record(0.02)
-        split(record, PIECES, work=MUCH)
-        return len(record.who) == 3
-
-    first = threading.Thread(target=split, args=(wait, 3), kwargs={"work": MUCH})
+def test_a_child_forked_during_a_launch_does_not_wait_for_it(exit_code_of_a_fork: Any) -> None:
+    Noted(8)
+    first = threading.Thread(target=Noted, args=(8, 200_000))
     first.start()
-    inside.wait(60)
-    code = exit_code_of_a_fork(works)
-    release.set()
+    while not threads._pool.words[threads._TAKEN]:
+        time.sleep(0)
+    assert exit_code_of_a_fork(forked_child_has_three_threads) == 0
     first.join(60)
-    assert code == 0
-
-
-@pytest.mark.usefixtures("num_threads")
-def test_sleeping_workers_use_no_processor_time() -> None:
-    split(Record(), 8, work=MUCH)
-    before = time.process_time()
-    time.sleep(0.3)
-    assert time.process_time() - before < 0.1
+    assert not first.is_alive()

@@ -35,6 +35,7 @@ from numba.core.errors import TypingError
 from numba.core.serialize import dumps
 
 from tinygrad_cnn import state
+from tinygrad_cnn.kernels.launch import LaunchCompiler
 
 config: Any = numba.config  # its names are set when numba is imported, too late for a type checker
 # For kernels and their helpers: no interpreter lock, and 1/0 is infinity.
@@ -84,10 +85,18 @@ class Kernel:
                 self.dispatchers[dtype] = self._compile(args)
             return self.dispatchers[dtype]
 
-    def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+    def address(self, *args: Any) -> int:
+        """Compile for arguments like these and return where the machine code is: f(result, error, *arguments)."""
+        with _compiling:
+            (compiled,) = self._compile(args).overloads.values()
+        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+    def _compile(self, args: tuple[Any, ...]) -> Any:
         # numba imports it at its first launch, where a fork may catch the import half way; here forks wait.
         importlib.import_module("numpy.ma")
         options = {**OPTIONS, "fastmath": set(self.fastmath), "no_cfunc_wrapper": True}
+        if self.names[-2:] == ("start", "stop"):
+            options["pipeline_class"] = LaunchCompiler
         dispatcher: Any = numba.njit(self.function, **options)
         dispatcher._cache = KernelCache(self)
         signature = tuple(_type(value, name in self.writes) for name, value in zip(self.names, args, strict=True))
