@@ -15,16 +15,17 @@ PACKAGE = ROOT / "tinygrad_cnn"
 
 # Functions of functional/ that serve the operations and are none themselves.
 INTERNAL = {
-    "array_key", "axes_tuple", "axis_index", "by_channel", "checked_geometry", "checked_labels", "conv_geometry", "either", "flat", "gate",
-    "is_basic", "ndim_of", "over_channels", "over_pixels", "read", "reshape_batch", "result_type", "same_float", "samples", "scores",
-    "shape_of", "sizes", "sum_to",
+    "array_key", "axes_tuple", "axis_index", "by_channel", "checked_geometry", "checked_labels", "conv_geometry",
+    "either", "flat", "gate", "is_basic", "ndim_of", "over_channels", "over_pixels", "read", "reshape_batch",
+    "result_type", "same_float", "samples", "scores", "shape_of", "sizes", "sum_to",
 }  # fmt: skip
 
 # Files of kernels/ that compute no operation, and functions that are a part of one or that NumPy says in one line.
 MACHINERY = {"__init__", "buffers", "compile", "geometry", "pool_2x2", "threads", "tile", "vector"}
 WITHOUT_REFERENCE = {
-    "adjoint", "array_at", "bands_for", "channel_sum", "conv2d_fused", "exp", "expm1", "layout", "max_pool2d_gather", "nll_loss_grad",
-    "pack", "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "sums_at",
+    "adjoint", "array_at", "bands_for", "channel_sum", "conv2d_fused", "exp", "expm1", "largest_of", "layout",
+    "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "pack", "pixel_index", "rows_sum", "scale_and_shift",
+    "scale_shift", "scratch", "select", "sums_at",
 }  # fmt: skip
 
 FUNCTIONAL = sorted(path for path in PACKAGE.glob("functional/*.py") if path.stem != "__init__")

@@ -176,3 +176,23 @@ gx = loss.nll_loss_grad(losses, target, weight, 1, x.shape, x.dtype)
 np.testing.assert_allclose(np.vdot(gx, x), (losses**2).sum(), rtol=1e-5)
 """
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 5), (0, 4), (), (2, 3, 4099)])
+def test_squared_differences_equal_the_reference(shape: tuple[int, ...], dtype: type) -> None:
+    x, target = rng.normal(size=(2, *shape)).astype(dtype)
+    wide = x.astype(np.float64), target.astype(np.float64)
+    np.testing.assert_allclose(loss.mse_loss(x, target), reference.mse_loss(*wide, "sum"), rtol=TOLERANCE[dtype])
+    gx = loss.mse_loss_grad(0.25, x, target)
+    assert (gx.dtype, gx.shape) == (dtype, shape)
+    np.testing.assert_allclose(gx, 0.5 * (wide[0] - wide[1]), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def test_squared_differences_have_the_same_bits_for_every_number_of_threads(set_threads: Callable[[int], None]) -> None:
+    x, target = rng.normal(size=(2, 50, 9001)).astype(np.float32)
+    found = set()
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        found.add((loss.mse_loss(x, target), loss.mse_loss_grad(3.0, x.T, target.T).tobytes()))
+    assert len(found) == 1

@@ -52,6 +52,20 @@ def indexed(x, bytes_, y, places, end):
     vector.store(vector.pick(same, vector.indices(like, 255, 0), sums), places, 0, len(places))
 
 
+@kernel
+def reduced(x, y):
+    y[0] = vector.highest(vector.load(x, 0, 0, len(x), 0.0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_highest_is_found_in_every_lane(dtype: type) -> None:
+    for lane in range(lanes(dtype)):
+        x, y = np.full(lanes(dtype), -2, dtype), np.zeros(1, dtype)
+        x[lane] = -1
+        reduced(x, y)
+        assert y == -1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_load_reads_the_lanes_that_exist(dtype: type) -> None:
     count = lanes(dtype)

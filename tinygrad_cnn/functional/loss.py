@@ -54,7 +54,8 @@ class LabelLoss(Function):
         """Return the gradient of the loss of each sample, (N, S)."""
         if self.reduction == "none":
             return samples(gy)
-        return expand(gy / (self.divisor or 1.0), labels.shape)  # where none counts, the gradients are 0 anyway
+        gy = gy / (self.divisor or 1.0)  # where none counts, the gradients are 0 anyway
+        return np.full(labels.shape, gy) if isinstance(gy, np.floating) else expand(gy, labels.shape)
 
     def coefficients(self, x: Any, labels: Any, weight: Any) -> Any:
         """Return a (N, C, S) for x (N, C, S) and labels (N, S)."""
@@ -111,6 +112,24 @@ class CrossEntropy(LabelLoss):
         return gx.reshape(x_shape)
 
     grad_target = grad_weight = no_derivative
+
+
+class MSELoss(Function):
+    """The sum of squared differences over ``divisor``."""
+
+    def __init__(self, divisor: int) -> None:
+        self.divisor = divisor or np.nan  # the mean of nothing
+
+    def forward(self, x: ndarray, target: ndarray) -> ndarray:
+        return np.asarray(kernel.mse_loss(x, target) / self.divisor, x.dtype)
+
+    def grad_x(self, gy: Any, x: Any, target: Any) -> Any:
+        if type(gy) is ndarray:
+            return kernel.mse_loss_grad(float(gy) / self.divisor, x, target)
+        return (x - target) * (gy * (2 / self.divisor))
+
+    def grad_target(self, gy: Any, x: Any, target: Any) -> Any:
+        return self.grad_x(gy, target, x)
 
 
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
@@ -215,8 +234,10 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
             f"{place('mse_loss')}: input {input.shape} and target {target.shape} must have one shape, or broadcasting "
             "would compare every input with every target; reshape() or squeeze() one of them"
         )
+    if reduction != "none":
+        return MSELoss(math.prod(input.shape) if reduction == "mean" else 1).apply(input, target)
     difference = sub(input, target)
-    return _reduced(mul(difference, difference), reduction)
+    return mul(difference, difference)
 
 
 # --- arguments ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Cross-entropy and negative log-likelihood for class labels, one loss for each sample; the caller reduces them.
 
+Squared differences stand at the end.
+
 Scores are (N, C, S): N samples, C classes, S positions (1 for plain classification). With w = weight and e =
 label_smoothing the loss of a sample with label t is
 
@@ -16,14 +18,16 @@ import math
 import numpy as np
 from numpy import ndarray
 
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.activation import exp
 from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.softmax import largest_of
 from tinygrad_cnn.kernels.threads import split
 
 
 def _class_last(x: ndarray) -> ndarray:
     """(N, C, S) -> (N*S, C)"""
-    return np.ascontiguousarray(np.moveaxis(x, 1, 2)).reshape(x.shape[0] * x.shape[2], x.shape[1])
+    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(x.shape[0] * x.shape[2], x.shape[1])
 
 
 def _weights(weight: ndarray | None, classes: int, dtype: np.dtype) -> ndarray:
@@ -45,9 +49,7 @@ def _cross_entropy(
 ) -> None:
     for sample in range(start, stop):
         label, scores = target[sample], x[sample]
-        largest = scores[0]
-        for c in range(len(scores)):
-            largest = scores[c] if scores[c] > largest else largest
+        largest = largest_of(scores)
         total = 0.0
         for c in range(len(scores)):
             total += exp(scores[c] - largest)
@@ -133,7 +135,7 @@ def cross_entropy_grad(
     ``log_sums`` is the third result of `cross_entropy`. For the mean gy is 1 / sum of the sample weights.
     """
     n, classes, length = x.shape
-    gx = np.empty((n * length, classes), x.dtype)
+    gx = buffers.empty((n * length, classes), x.dtype)
     arrays = (
         _class_last(x),
         np.ascontiguousarray(gy, np.float64).reshape(-1),
@@ -142,7 +144,7 @@ def cross_entropy_grad(
         np.ascontiguousarray(log_sums).reshape(-1),
     )
     split(_cross_entropy_grad, len(gx), *arrays, gx, int(ignore_index), float(label_smoothing), work=4 * x.size)
-    return np.ascontiguousarray(np.moveaxis(gx.reshape(n, length, classes), 2, 1))
+    return np.ascontiguousarray(gx.reshape(n, length, classes).transpose(0, 2, 1))
 
 
 @kernel(writes="losses weights")
@@ -194,7 +196,50 @@ def nll_loss_grad(
     dtype: np.dtype,
 ) -> ndarray:
     """Return the gradient of logp for the cotangent gy (N, S) of the losses: -w[t] * gy at the label, 0 elsewhere."""
-    gx = np.empty(x_shape, dtype)
+    gx = buffers.empty(x_shape, dtype)
     arrays = _weights(weight, x_shape[1], gx.dtype), np.ascontiguousarray(gy, np.float64), np.ascontiguousarray(target)
     split(_nll_loss_grad, len(gx), *arrays, gx, int(ignore_index), work=gx.size)
+    return gx
+
+
+# Each block has a sum of its own, and these are added in order: the same bits for every number of threads.
+_BLOCK = 4096
+
+
+@kernel(writes="sums", reassoc=True)
+def _mse_loss(x: ndarray, target: ndarray, sums: ndarray, start: int, stop: int) -> None:
+    for block in range(start, stop):
+        a, b = x[block * _BLOCK : (block + 1) * _BLOCK], target[block * _BLOCK : (block + 1) * _BLOCK]
+        total = 0.0
+        for i in range(len(a)):
+            difference = a[i] - b[i]
+            total += difference * difference
+        sums[block] = total
+
+
+def mse_loss(x: ndarray, target: ndarray) -> float:
+    """Return the sum of (x - target)**2, added in float64.
+
+    >>> mse_loss(np.array([1.0, 5.0]), np.array([1.0, 3.0]))
+    4.0
+    """
+    sums = np.empty(-(-x.size // _BLOCK))
+    arrays = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(target).reshape(-1)
+    split(_mse_loss, len(sums), *arrays, sums, work=x.size)
+    return float(sums.sum())
+
+
+@kernel(writes="gx")
+def _mse_loss_grad(x: ndarray, target: ndarray, gx: ndarray, factor: float, start: int, stop: int) -> None:
+    x, target, gx = x[start:stop], target[start:stop], gx[start:stop]
+    factor = gx.dtype.type(factor)
+    for i in range(len(gx)):
+        gx[i] = factor * (x[i] - target[i])
+
+
+def mse_loss_grad(gy: float, x: ndarray, target: ndarray) -> ndarray:
+    """Return the gradient of x for the cotangent gy of the sum: 2 * gy * (x - target)."""
+    gx = buffers.empty(x.shape, x.dtype)
+    arrays = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(target).reshape(-1), gx.reshape(-1)
+    split(_mse_loss_grad, gx.size, *arrays, 2.0 * gy, work=gx.size)
     return gx

@@ -13,8 +13,10 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.activation import exp
-from tinygrad_cnn.kernels.compile import Kernel, kernel
+from tinygrad_cnn.kernels.compile import Kernel, device, kernel
 from tinygrad_cnn.kernels.threads import split
+from tinygrad_cnn.kernels.tile import VECTOR_BYTES
+from tinygrad_cnn.kernels.vector import highest, load, pick, wins
 
 
 def _along_axis(rows: Kernel, columns: Kernel, arrays: tuple[ndarray, ...], axis: int, log: bool) -> ndarray:
@@ -30,13 +32,21 @@ def _along_axis(rows: Kernel, columns: Kernel, arrays: tuple[ndarray, ...], axis
     return y
 
 
+@device
+def largest_of(x: ndarray) -> float:
+    """Return the largest number of x (C,), by whole vectors: a loop over numbers costs more than the rest."""
+    best = load(x, 0, 0, len(x), -np.inf)
+    for i in range(VECTOR_BYTES // x.itemsize, len(x), VECTOR_BYTES // x.itemsize):
+        more = load(x, i, 0, len(x) - i, -np.inf)
+        best = pick(wins(more, best), more, best)
+    return highest(best)
+
+
 @kernel(reassoc=True)
 def _softmax_rows(x: ndarray, y: ndarray, log: bool, start: int, stop: int) -> None:
     for row in range(start, stop):
         values, results = x[row], y[row]
-        largest = values[0]
-        for i in range(len(values)):
-            largest = values[i] if values[i] > largest else largest
+        largest = largest_of(values)
         total = 0.0
         for i in range(len(values)):
             results[i] = exp(values[i] - largest)

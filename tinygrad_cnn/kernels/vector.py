@@ -253,3 +253,19 @@ def _scale(context: Any, builder: Any, kinds: Any, a: Any, b: Any) -> Any:
 def multiply(a: ndarray, b: ndarray) -> ndarray:
     """Return a * b."""
     return a * b
+
+
+def _highest(context: Any, builder: Any, kinds: Any, v: Any) -> Any:
+    half = v.type.count // 2
+    while half:
+        kind = ir.VectorType(ir.IntType(32), v.type.count)
+        other = builder.shuffle_vector(v, v, ir.Constant(kind, [lane ^ half for lane in range(kind.count)]))
+        v = builder.select(builder.fcmp_ordered(">", other, v), other, v)
+        half //= 2
+    return builder.extract_element(v, ir.Constant(ir.IntType(32), 0))
+
+
+@_operation(lambda v: v.element, _highest)
+def highest(v: ndarray) -> float:
+    """Return the largest number of a vector; where there is a NaN, any number of it."""
+    return v.max()
