@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn import reference, state
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, threads
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_lanes, conv_weight_grad, threads
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 
 DTYPES = [np.float32, np.float64]
@@ -67,6 +67,12 @@ CASES = {
     "chains of pixels": Case((1, 1, 90, 101), (2, 1, 2, 3)),
     "an uneven batch": Case((21, 2, 5, 6), (3, 2, 2, 3)),
     "fewer images than pieces": Case((3, 1, 33, 37), (2, 1, 3, 4), padding=((1, 0), (0, 1))),
+    "many small images": Case((21, 3, 6, 7), (10, 3, 3, 4), padding=((1, 0), (2, 1))),
+    "many images, stride and dilation": Case((14, 4, 11, 12), (6, 4, 2, 3), (2, 3), ((1, 2), (2, 1)), (1, 2)),
+    "many images, groups, stride beyond the kernel": Case((29, 4, 9, 13), (18, 2, 2, 1), (3, 2), groups=2),
+    "many images, chains of taps": Case((13, 70, 4, 5), (17, 70, 3, 3), padding=((1, 1), (0, 2))),
+    "many images in strips": Case((14, 40, 23, 21), (24, 40, 3, 2), padding=((1, 0), (0, 1))),
+    "many images in strips with stride": Case((14, 24, 33, 31), (50, 24, 3, 5), (2, 1), ((1, 0), (3, 1))),
     "more filters than a tile is high": Case((1, 2, 5, 6), (19, 2, 3, 2)),
 }
 
@@ -107,7 +113,8 @@ def cases(draw: Any) -> Case:
     extent = Window(size, stride, padding, dilation).extent
     h, w = (max(extent[d] - sum(padding[d]), 1) + number(0, 5) for d in (0, 1))
     c, o = number(1, 4), draw(st.sampled_from([1, 2, 3, 4, 9, 11]))
-    return Case((number(1, 5), c * groups, h, w), (o * groups, c, *size), stride, padding, dilation, groups)
+    n = draw(st.sampled_from([1, 2, 5, 13, 17]))
+    return Case((n, c * groups, h, w), (o * groups, c, *size), stride, padding, dilation, groups)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
@@ -149,8 +156,9 @@ def faces(case: Case, dtype: type) -> list[np.ndarray]:
         Case((21, 2, 9, 6), (3, 2, 2, 3), (2, 1), ((1, 0), (2, 1))),
         Case((2, 4, 40, 31), (10, 2, 3, 2), padding=((1, 0), (2, 1)), groups=2),
         Case((1, 1, 90, 101), (2, 1, 2, 3)),
+        Case((40, 4, 9, 8), (18, 4, 3, 2), (1, 2), ((1, 0), (1, 1))),
     ],
-    ids=["batch", "bands", "one image"],
+    ids=["batch", "bands", "one image", "lanes"],
 )
 def test_the_same_bits_for_every_thread_count_and_every_run(
     case: Case, dtype: type, monkeypatch: pytest.MonkeyPatch
@@ -194,7 +202,7 @@ def test_all_of_the_result_is_written_and_nothing_beside_it(
 ) -> None:
     expected = faces(case, dtype)
     fenced = Fenced()
-    for module in (conv, conv_input_grad, conv_weight_grad):
+    for module in (conv, conv_input_grad, conv_lanes, conv_weight_grad):
         monkeypatch.setattr(module, "np", SimpleNamespace(**{**vars(np), "empty": fenced.empty, "zeros": fenced.zeros}))
         monkeypatch.setattr(module, "buffers", fenced)
     for y, known in zip(faces(case, dtype), expected, strict=True):
@@ -259,17 +267,18 @@ def test_nothing_to_compute(dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("case", [CASES["stride"], CASES["groups"], CASES["fewer images than pieces"]])
-def test_nan_and_infinity_stay_where_they_belong(case: Case, dtype: type, value: float) -> None:
+@pytest.mark.parametrize("case", ["stride", "groups", "fewer images than pieces", "many small images"])
+def test_nan_and_infinity_stay_where_they_belong(case: str, dtype: type, value: float) -> None:
     """The forward pass and the input gradient spoil exactly the numbers that depend on a spoiled one."""
-    clean_x, w, b, clean_u = case.draw(dtype)
+    shapes = CASES[case]
+    clean_x, w, b, clean_u = shapes.draw(dtype)
     rng = np.random.default_rng(3)
     for _ in range(6):
         x, u = clean_x.copy(), clean_u.copy()
-        x[tuple(rng.integers(0, case.x))] = value
-        u[tuple(rng.integers(0, case.y))] = value
-        y, expected = conv.conv2d(x, w, b, *case.geometry), reference.conv2d(x, w, b, *case.geometry)
+        x[tuple(rng.integers(0, shapes.x))] = value
+        u[tuple(rng.integers(0, shapes.y))] = value
+        y, expected = conv.conv2d(x, w, b, *shapes.geometry), reference.conv2d(x, w, b, *shapes.geometry)
         np.testing.assert_array_equal(np.isfinite(y), np.isfinite(expected))
-        gx = conv_input_grad.conv2d_input_grad(u, w, case.x, *case.geometry)
-        expected = reference.conv2d_input_grad(u, w, case.x, *case.geometry)
+        gx = conv_input_grad.conv2d_input_grad(u, w, shapes.x, *shapes.geometry)
+        expected = reference.conv2d_input_grad(u, w, shapes.x, *shapes.geometry)
         np.testing.assert_array_equal(np.isfinite(gx), np.isfinite(expected))

@@ -34,8 +34,7 @@ def composed(x: Any, w: Any, b: Any, geometry: Any, scale: Any, shift: Any, rect
     if rectified:
         y = relu(y)
     if pool:
-        y, places = max_pool2d(y, SIDE_BY_SIDE, (oh // 2, ow // 2))
-        index = 2 * (places // ow % 2) + places % ow % 2
+        y, index = max_pool2d(y, SIDE_BY_SIDE, (oh // 2, ow // 2))
     return y, index
 
 

@@ -18,7 +18,7 @@ import pytest
 import tinygrad_cnn
 from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, gemm, threads, tile
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_lanes, conv_weight_grad, gemm, threads, tile
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.tile import copy_run, inner_tile, outer_tile
 
@@ -114,12 +114,14 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], Geometry]] = [
     ((2, 2, 5, 7), (3, 2, 3, 2), ((1, 1), ((1, 0), (2, 1)), (1, 1), 1)),
     ((1, 4, 6, 5), (6, 2, 2, 3), ((2, 3), ((0, 1), (1, 2)), (2, 1), 2)),
     ((3, 2, 4, 3), (2, 1, 1, 2), ((3, 2), ((0, 0), (0, 0)), (1, 2), 2)),
+    ((13, 1, 4, 5), (2, 1, 3, 3), ((1, 1), ((1, 0), (0, 1)), (1, 1), 1)),
 ]
 LARGER: list[tuple[tuple[int, ...], tuple[int, ...], Geometry]] = [
     ((2, 60, 6, 7), (17, 60, 3, 3), ((1, 1), ((1, 1), (0, 2)), (1, 1), 1)),
     ((9, 6, 11, 13), (18, 3, 2, 3), ((2, 1), ((1, 0), (2, 1)), (1, 2), 2)),
     ((1, 1, 40, 53), (7, 1, 3, 5), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
     ((2, 5, 3, 1), (5, 1, 3, 1), ((1, 1), ((0, 0), (0, 0)), (1, 1), 5)),
+    ((17, 4, 9, 8), (18, 4, 3, 2), ((2, 1), ((1, 0), (2, 1)), (1, 2), 1)),
 ]
 PRODUCTS = [(1, 5, 3), (4, 3, 1), (3, 0, 2), (5, 7, 9)]
 LARGER_PRODUCTS = [(1, 33, 13), (3, 40, 7), (17, 530, 49), (9, 20, 131)]
@@ -181,7 +183,7 @@ def guard_every_array() -> None:
         zeros = lambda shape, dtype=np.float64, at_end=at_end: guarded(shape, dtype, at_end)
         lent = {"borrow": lambda key, *what, zeros=zeros: zeros(*what), "give_back": lambda key, array: None}
         fenced = SimpleNamespace(**{**vars(np), "empty": empty, "zeros": zeros, **lent})
-        for module in (conv, conv_input_grad, conv_weight_grad, gemm):
+        for module in (conv, conv_input_grad, conv_lanes, conv_weight_grad, gemm):
             module.np = module.buffers = fenced
         threads.SERIAL_BELOW = 0
         for dtype in DTYPES:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import buffers, threads
+from tinygrad_cnn.kernels import buffers, conv_lanes, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.conv import SLACK, bands_for, pack, scratch, sums_at
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
@@ -143,6 +143,10 @@ def conv2d_input_grad(
     gx = buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:
         gx.fill(0)
+        return gx
+    taps = o // groups * kh * kw // (stride[0] * stride[1])
+    if conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, gy.dtype):
+        conv_lanes.convolve(True, gy, w, None, gx, Window((kh, kw), stride, padding, dilation), groups)
         return gx
     rows = rows_for(c // groups)
     bands = bands_for(n)

@@ -58,7 +58,7 @@ def rows_for(count: int) -> int:
     return -(-count // blocks) if blocks else 1
 
 
-class _Emitter:
+class Emitter:
     """The LLVM builder with the vector vocabulary of the tiles."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, element: Any) -> None:
@@ -84,11 +84,40 @@ class _Emitter:
         self.builder.store(vector, self.builder.bitcast(pointer, self.vector.as_pointer()), align=self.bytes)
 
     def broadcast(self, pointer: ir.Value) -> ir.Value:
-        one = self.builder.insert_element(
-            ir.Constant(self.vector, ir.Undefined), self.builder.load(pointer), ir.Constant(ir.IntType(32), 0)
-        )
+        return self.splat(self.builder.load(pointer), self.vector)
+
+    def splat(self, value: ir.Value, kind: ir.VectorType) -> ir.Value:
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), zeros)
+        return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+    def first_lanes(self, count: ir.Value) -> ir.Value:
+        """Return the mask of the lanes below ``count``."""
+        wide = ir.VectorType(ir.IntType(64), self.lanes)
+        numbers = ir.Constant(wide, [self.index(lane) for lane in range(self.lanes)])
+        return self.builder.icmp_signed("<", numbers, self.splat(count, wide))
+
+    def masked_load(self, pointer: ir.Value, mask: ir.Value) -> ir.Value:
+        kind = ir.FunctionType(self.vector, [self.vector.as_pointer(), ir.IntType(32), mask.type, self.vector])
+        name = f"llvm.masked.load.v{self.lanes}f{self.bytes * 8}.p0"
+        at = self.builder.bitcast(pointer, self.vector.as_pointer())
+        align = ir.Constant(ir.IntType(32), self.bytes)
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, name), [at, align, mask, self.zero()]
+        )
+
+    def masked_store(self, vector: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
+        element = vector.type.element
+        whole = isinstance(element, ir.IntType)
+        name = f"llvm.masked.store.v{self.lanes}{'i8' if whole else f'f{self.bytes * 8}'}.p0"
+        kind = ir.FunctionType(ir.VoidType(), [vector.type, vector.type.as_pointer(), ir.IntType(32), mask.type])
+        at = self.builder.bitcast(pointer, vector.type.as_pointer())
+        align = ir.Constant(ir.IntType(32), 1 if whole else self.bytes)
+        self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [vector, at, align, mask])
+
+    def shuffle(self, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
+        """Pick lanes of two vectors, those of b counted on from those of a."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes))
 
     def multiply_add(self, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
         # "contract" lets the processor fuse the two where it can; llvm.fma would call a function where it cannot
@@ -134,13 +163,16 @@ class _Emitter:
         builder.position_at_end(end)
 
 
+_Emitter = Emitter
+
+
 @intrinsic
 def _outer_tile(  # type: ignore[no-untyped-def]
     typing, a, a_start, a_row, a_step, b, b_start, table, table_start, depth, y, y_start, y_row, rows, vectors, add
 ):
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         a, a_start, a_row, a_step, b, b_start, table, table_start, depth, y, y_start, y_row, rows, vectors, add = args
-        emit = _Emitter(context, builder, signature.args[0].dtype)
+        emit = Emitter(context, builder, signature.args[0].dtype)
         a_at = emit.pointer(signature.args[0], a, a_start)
         b_at = emit.pointer(signature.args[4], b, b_start)
         table_at = emit.pointer(signature.args[6], table, table_start)
@@ -191,7 +223,7 @@ def _inner_tile(  # type: ignore[no-untyped-def]
 ):
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         a, a_start, a_row, b, b_start, table, table_start, steps, acc, acc_start, rows = args
-        emit = _Emitter(context, builder, signature.args[0].dtype)
+        emit = Emitter(context, builder, signature.args[0].dtype)
         a_at = emit.pointer(signature.args[0], a, a_start)
         b_at = emit.pointer(signature.args[3], b, b_start)
         table_at = emit.pointer(signature.args[5], table, table_start)
@@ -230,36 +262,16 @@ def _copy_run(typing, source, source_start, target, target_start, count, plus): 
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, source_start, target, target_start, count, plus = args
-        emit = _Emitter(context, builder, signature.args[0].dtype)
+        emit = Emitter(context, builder, signature.args[0].dtype)
         source_at = emit.pointer(signature.args[0], source, source_start)
         target_at = emit.pointer(signature.args[2], target, target_start)
-        mask_type = ir.VectorType(ir.IntType(1), emit.lanes)
-        suffix = f"v{emit.lanes}f{emit.bytes * 8}.p0"
-        arguments = [emit.vector.as_pointer(), ir.IntType(32), mask_type]
-        load = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(emit.vector, [*arguments, emit.vector]), f"llvm.masked.load.{suffix}"
-        )
-        store = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [emit.vector, *arguments]), f"llvm.masked.store.{suffix}"
-        )
-        wide = ir.VectorType(ir.IntType(64), emit.lanes)
-        numbers = ir.Constant(wide, [emit.index(lane) for lane in range(emit.lanes)])
-        shuffle = ir.Constant(ir.VectorType(ir.IntType(32), emit.lanes), [0] * emit.lanes)
-        zero = ir.Constant(ir.IntType(32), 0)
-
-        def splat(value: ir.Value, kind: ir.VectorType) -> ir.Value:
-            one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, zero)
-            return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), shuffle)
-
-        plus = splat(plus, emit.vector)
-        align = ir.Constant(ir.IntType(32), emit.bytes)
+        plus = emit.splat(plus, emit.vector)
 
         def step(k: ir.Value, values: list[ir.Value]) -> list[ir.Value]:
             j = builder.mul(k, emit.index(emit.lanes))
-            mask = builder.icmp_signed("<", numbers, splat(builder.sub(count, j), wide))
-            pointers = [builder.bitcast(emit.shifted(at, j), emit.vector.as_pointer()) for at in (source_at, target_at)]
-            vector = builder.call(load, [pointers[0], align, mask, emit.zero()])
-            builder.call(store, [builder.fadd(vector, plus), pointers[1], align, mask])
+            mask = emit.first_lanes(builder.sub(count, j))
+            vector = emit.masked_load(emit.shifted(source_at, j), mask)
+            emit.masked_store(builder.fadd(vector, plus), emit.shifted(target_at, j), mask)
             return values
 
         rounds = builder.sdiv(builder.add(count, emit.index(emit.lanes - 1)), emit.index(emit.lanes))
