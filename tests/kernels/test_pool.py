@@ -196,6 +196,12 @@ def test_average_equals_the_reference(window: Window, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_large_window_keeps_its_digits(dtype: type) -> None:
+    window = Window((40, 33), (5, 7), ((3, 0), (0, 2)), (1, 1))
+    check_average(images((1, 2, 50, 60), dtype), window, window.out_size("avg_pool2d", (50, 60)), False, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("out_size", [(1, 1), (3, 2), (5, 7), (8, 11), (9, 4)])
 def test_adaptive_average_equals_the_reference(out_size: tuple[int, int], dtype: type) -> None:
     for shape in [(2, 3, 5, 7), (0, 3, 8, 9)]:
@@ -253,7 +259,7 @@ def test_frozen_and_strided_inputs_give_the_same_bits(window: Window) -> None:
 
 
 def test_one_compilation_for_each_dtype() -> None:
-    kernels = "_max_pool", "_scatter", "_gather", "_average", "_spread"
+    kernels = "_max_pool", "_scatter", "_gather", "_average", "_average_bins", "_spread"
     for name in kernels:
         assert set(getattr(pool, name).dispatchers) <= {"f", "d"}
 

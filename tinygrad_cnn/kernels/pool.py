@@ -19,8 +19,8 @@ from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Pair, Window
 from tinygrad_cnn.kernels.pool_2x2 import Shape, better
 from tinygrad_cnn.kernels.threads import split
-from tinygrad_cnn.kernels.tile import VECTOR_BYTES
-from tinygrad_cnn.kernels.vector import evens, fill, indices, load, store
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES
+from tinygrad_cnn.kernels.vector import add, evens, fill, indices, load, multiply, store
 
 SIDE_BY_SIDE = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
@@ -206,7 +206,25 @@ def max_pool2d_gather(ggx: ndarray, index: ndarray) -> ndarray:
 
 
 @kernel
-def _average(x: ndarray, rows: ndarray, columns: ndarray, y: ndarray, start: int, stop: int) -> None:
+def _average(
+    x: ndarray, rows: ndarray, columns: ndarray, shares: ndarray, y: ndarray, height: int, width: int, taps: int,
+    stride: int, left: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    scratch = np.empty(VECTOR_BYTES // x.itemsize, x.dtype)
+    for i in range(start * len(rows), stop * len(rows)):
+        plane, row, out = i // len(rows) * height * width, i % len(rows), i * len(columns)
+        for first in range(0, len(columns), len(scratch)):
+            corner, rest = first * stride - left, len(columns) - first
+            total = load(scratch, 0, 0, 0, 0.0)
+            for h in range(rows[row, 0], rows[row, 0] + rows[row, 1]):
+                for w in range(corner, corner + taps):
+                    total = add(total, _strided(x, plane + h * width, w, stride, width, 0.0, scratch))
+            share = fill(total, 1 / max(1, rows[row, 2]))
+            store(multiply(multiply(total, load(shares, first, 0, rest, 0.0)), share), y, out + first, rest)
+
+
+@kernel(reassoc=True)
+def _average_bins(x: ndarray, rows: ndarray, columns: ndarray, y: ndarray, start: int, stop: int) -> None:
     for plane in range(start, stop):
         for i in range(len(rows)):
             for j in range(len(columns)):
@@ -255,8 +273,13 @@ def avg_pool2d(x: ndarray, window: Window, out_size: Pair, count_include_pad: bo
     if _side_by_side(window, x.shape[2:], out_size):
         return pool_2x2.average(x, out_size, divisor or 4)
     y = buffers.empty((n, c, *out_size), x.dtype)
-    spans = _average_spans(window, (image[0], image[1]), out_size, count_include_pad, divisor)
-    split(_average, n * c, _planes(x), *spans, _planes(y), work=y.size * prod(window.size))
+    rows, columns = _average_spans(window, (image[0], image[1]), out_size, count_include_pad, divisor)
+    if prod(window.size) > LONGEST_CHAIN:
+        split(_average_bins, n * c, _planes(x), rows, columns, _planes(y), work=y.size * prod(window.size))
+        return y
+    shares = (1 / np.maximum(1, columns[:, 2])).astype(x.dtype)
+    steps = window.size[1], window.stride[1], window.padding[1][0]
+    split(_average, n * c, _flat(x), rows, columns, shares, _flat(y), *image, *steps, work=y.size * prod(window.size))
     return y
 
 
@@ -277,10 +300,12 @@ def adaptive_avg_pool2d(x: ndarray, out_size: Pair) -> ndarray:
     >>> adaptive_avg_pool2d(np.arange(5.0).reshape(1, 1, 1, 5), (1, 3))
     array([[[[0.5, 2. , 3.5]]]])
     """
+    if out_size == (1, 1):
+        x = x.reshape(*x.shape[:2], 1, prod(x.shape[2:]))  # one long row
     n, c, height, width = x.shape
     y = buffers.empty((n, c, *out_size), x.dtype)
     spans = _bins(height, out_size[0]), _bins(width, out_size[1])
-    split(_average, n * c, _planes(x), *spans, _planes(y), work=x.size + y.size)
+    split(_average_bins, n * c, _planes(x), *spans, _planes(y), work=x.size + y.size)
     return y
 
 
