@@ -10,7 +10,7 @@ import pytest
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import state
 from tinygrad_cnn.__main__ import main
-from tinygrad_cnn.checks import table
+from tinygrad_cnn.checks import table, warmup
 
 
 def test_check_prints_a_table_and_returns_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +24,7 @@ def test_check_returns_1_where_an_operation_is_wrong(
     from tinygrad_cnn.functional import arithmetic
 
     monkeypatch.setattr(arithmetic.Add, "grad_x1", lambda self, gy: gy * 2)
-    monkeypatch.setattr(arithmetic.Add, "plans", {})
+    monkeypatch.setattr(arithmetic.Add, "plans", type(arithmetic.Add.plans)(arithmetic.Add))
     assert main(["check", "add"]) == 1
     assert "FAIL" in capsys.readouterr().out
 
@@ -101,3 +101,23 @@ def test_bench_says_what_is_wrong_before_it_measures(capsys: pytest.CaptureFixtu
         captured = capsys.readouterr()
         assert captured.out == ""
         assert captured.err.startswith("bench: ")
+
+
+def test_warmup_says_what_it_did(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "warm_up", lambda dtype: [])
+    monkeypatch.setattr(warmup, "clear", lambda: [Path("a"), Path("b")])
+    monkeypatch.setattr(warmup, "cached", lambda: (Path("kernels"), 40, 5_700_000))
+    assert main(["warmup", "--dtype", "float64", "--clear"]) == 0
+    cleared, ready, kept = capsys.readouterr().out.splitlines()
+    assert cleared == "removed the kernels of 2 other versions"
+    assert ready.startswith("kernels for float64 are ready (")
+    assert kept == "kernels: 40 files, 5.7 MB"
+
+
+def test_warmup_returns_1_where_a_kernel_was_not_reached(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = warmup.all_kernels()[0]
+    monkeypatch.setattr(warmup, "warm_up", lambda dtype: [kernel])
+    assert main(["warmup"]) == 1
+    assert f"{kernel.__name__} of tinygrad_cnn.kernels." in capsys.readouterr().out

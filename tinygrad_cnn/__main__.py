@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import get_num_threads, no_grad
 from tinygrad_cnn.bench import report, rows
-from tinygrad_cnn.checks import table
+from tinygrad_cnn.checks import table, warmup
 from tinygrad_cnn.data import ArrayDataset
 from tinygrad_cnn.data.picture import read_digit
 from tinygrad_cnn.interop import latest_checkpoint, load_checkpoint
@@ -68,6 +69,20 @@ def check(arguments: argparse.Namespace) -> int:
     return 0 if passed and not forgotten else 1
 
 
+def warm_up(arguments: argparse.Namespace) -> int:
+    """Compile every kernel, so that no training waits for it; say where they are kept."""
+    if arguments.clear:
+        print(f"removed the kernels of {len(warmup.clear())} other versions")
+    start = perf_counter()
+    left = warmup.warm_up(arguments.dtype)
+    folder, files, size = warmup.cached()
+    print(f"kernels for {arguments.dtype} are ready ({perf_counter() - start:.1f} s)")
+    print(f"{folder}: {files} files, {size / 1e6:.1f} MB")
+    for kernel in left:
+        print(f"{kernel.__name__} of {kernel.__module__} was not reached; add a call to tinygrad_cnn/checks/warmup.py")
+    return 1 if left else 0
+
+
 def bench(arguments: argparse.Namespace) -> int:
     """Time rows of work beside PyTorch and others: the sides take turns in processes of their own."""
     threads = get_num_threads() if arguments.threads is None else arguments.threads
@@ -104,6 +119,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("check", help="compare kernels, references and numerical gradients")
     command.add_argument("op", nargs="?", help="the name of one operation, such as conv2d; all of them by default")
     command.set_defaults(run=check)
+
+    command = commands.add_parser("warmup", help="compile every kernel now, so that no training waits for it")
+    command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    command.add_argument("--clear", action="store_true", help="first remove the kernels of other versions")
+    command.set_defaults(run=warm_up)
 
     command = commands.add_parser("bench", help="time training steps and more, beside PyTorch where it is installed")
     command.add_argument("row", nargs="*", help="rows or groups of rows; all by default")
