@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tinygrad_cnn.viz.figure import drawing_style
 
 WIDTHS = (38, 26, 26, 7, 5, 7, 24, 0)
 SAVED = (".json", ".md", ".png")
+_print = partial(print, flush=True)  # a run takes minutes, and may be written to a file
 
 
 def line(cells: Sequence[str]) -> str:
@@ -27,7 +29,7 @@ def line(cells: Sequence[str]) -> str:
 
 
 def bench(
-    rows: Sequence[Row], turns: int, seconds: float, threads: int, write: Callable[[str], None] = print
+    rows: Sequence[Row], turns: int, seconds: float, threads: int, write: Callable[[str], None] = _print
 ) -> tuple[Conditions, list[Result]]:
     """Measure rows on every installed side, and write a line for each as soon as it is known."""
     if turns < 1 or not seconds > 0 or threads < 1:
