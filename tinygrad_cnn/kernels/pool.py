@@ -15,12 +15,12 @@ from numba.extending import intrinsic, overload
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, pool_2x2
-from tinygrad_cnn.kernels.compile import device, kernel
+from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.geometry import Pair, Window
 from tinygrad_cnn.kernels.pool_2x2 import Shape, better
 from tinygrad_cnn.kernels.threads import split
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES
-from tinygrad_cnn.kernels.vector import add, evens, fill, indices, load, multiply, store
+from tinygrad_cnn.kernels.vector import add, evens, fill, indices, inlined, load, multiply, store
 
 SIDE_BY_SIDE = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 
@@ -86,7 +86,7 @@ def _compiled_select(condition: Any, a: Any, b: Any) -> Callable[..., Any]:
     return compiled
 
 
-@device
+@inlined
 def _strided(x: ndarray, row: int, first: int, step: int, width: int, outside: float, scratch: ndarray) -> Any:
     """Return the vector of pixels first, first + step, ... of the row that starts at x[row]; beside it is outside."""
     count = len(scratch)

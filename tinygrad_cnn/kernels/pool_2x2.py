@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
-from tinygrad_cnn.kernels.compile import device, kernel
+from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.kernels.threads import split
 from tinygrad_cnn.kernels.tile import VECTOR_BYTES
@@ -23,6 +23,7 @@ from tinygrad_cnn.kernels.vector import (
     evens,
     fill,
     indices,
+    inlined,
     load,
     load_bytes,
     multiply,
@@ -41,21 +42,21 @@ def _flat(x: ndarray) -> ndarray:
     return np.ascontiguousarray(x).reshape(-1)
 
 
-@device
+@inlined
 def better(best: Any, where: Any, value: Any, place: Any) -> tuple[Any, Any]:
     """Return (best, where) with value and its place in the lanes where value wins: where it is larger, or NaN."""
     mask = wins(value, best)
     return pick(mask, value, best), pick(mask, place, where)
 
 
-@device
+@inlined
 def _pixels(x: ndarray, at: int, end: int) -> tuple[Any, Any]:
     """Return two vectors of a row of the image, of which ``end`` pixels exist."""
     count = VECTOR_BYTES // x.itemsize
     return load(x, at, 0, end, 0.0), load(x, at + count, 0, end - count, 0.0)
 
 
-@device
+@inlined
 def _write_pixels(left: Any, right: Any, gx: ndarray, at: int, end: int) -> None:
     """Write ``end`` pixels of a row of the image: the left and the right column of a vector of windows in turn."""
     count = VECTOR_BYTES // gx.itemsize

@@ -18,13 +18,18 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, models, register_jitable, register_model
 from numpy import ndarray
 
 from tinygrad_cnn.kernels.compile import config
 from tinygrad_cnn.kernels.tile import VECTOR_BYTES, lanes
 
 BYTE, INDEX = ir.IntType(8), ir.IntType(64)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper that takes or returns vectors into its callers: a call would hand them over in memory."""
+    return register_jitable(inline="always")(function)
 
 
 class Vector(types.Type):
