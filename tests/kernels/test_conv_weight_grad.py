@@ -1,26 +1,135 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import tinygrad_cnn
 from tinygrad_cnn import reference
-from tinygrad_cnn.kernels import conv_weight_grad
+from tinygrad_cnn.checks.measure import error
+from tinygrad_cnn.kernels import buffers
+from tinygrad_cnn.kernels.conv_weight_grad import _strips, conv2d_weight_grad
+from tinygrad_cnn.kernels.geometry import Window
+
+BOUND = {np.float32: 2e-6, np.float64: 1e-10}
+# Every way in which the work is cut: x (N, C, H, W), w, stride, padding, dilation, groups.
+CASES = {
+    "rows of the window stacked": ((5, 1, 13, 19), (6, 1, 5, 4), (1, 1), ((2, 1), (0, 2)), (1, 1), 1),
+    "stacked, strided, two vectors": ((3, 3, 23, 40), (4, 3, 7, 6), (2, 3), ((3, 2), (1, 3)), (2, 1), 1),
+    "a few channels": ((4, 6, 14, 12), (16, 6, 5, 4), (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    "blocks of channels, the last not whole": ((2, 37, 9, 21), (10, 37, 3, 2), (1, 2), ((1, 0), (0, 1)), (1, 1), 1),
+    "several small images together": ((19, 20, 5, 4), (17, 20, 3, 2), (1, 1), ((1, 1), (1, 0)), (1, 1), 1),
+    "bands of rows": ((2, 4, 50, 45), (3, 4, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    "one row longer than a chain": ((1, 2, 3, 700), (2, 2, 2, 3), (1, 1), ((0, 1), (1, 1)), (1, 1), 1),
+    "rows that no window sees": ((2, 16, 13, 11), (8, 16, 1, 2), (3, 2), ((1, 2), (0, 0)), (1, 1), 1),
+    "columns a dilation apart": ((2, 18, 12, 31), (5, 18, 2, 3), (2, 1), ((1, 0), (2, 3)), (2, 4), 1),
+    "units of a large filter bank": ((1, 300, 4, 5), (130, 300, 3, 2), (1, 1), ((1, 0), (0, 1)), (1, 1), 1),
+    "groups": ((3, 12, 10, 9), (9, 4, 3, 2), (1, 2), ((1, 1), (0, 1)), (1, 1), 3),
+    "depthwise": ((3, 21, 12, 40), (21, 1, 3, 4), (2, 1), ((1, 2), (1, 0)), (1, 2), 21),
+    "depthwise, small images": ((19, 8, 4, 3), (8, 1, 3, 2), (1, 1), ((1, 1), (1, 0)), (1, 1), 8),
+}  # fmt: skip
+
+
+def operands(seed: int, dtype: type, x_shape: tuple, w_shape: tuple, *geometry: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Return gy and x."""
+    rng = np.random.default_rng(seed)
+    out = Window(w_shape[2:], *geometry[:3]).out_size("conv2d", x_shape[2:])
+    gy = rng.standard_normal((x_shape[0], w_shape[0], *out))
+    return gy.astype(dtype), rng.standard_normal(x_shape).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_weight_gradient_shows_every_nan(dtype: type) -> None:
-    """It may spoil more taps than depend on the NaN, but hides none, and other filters' gradients are not touched."""
-    x_shape, w_shape = (3, 2, 9, 8), (5, 2, 3, 2)
-    geometry = ((2, 3), ((1, 0), (0, 2)), (1, 1), 1)
-    rng = np.random.default_rng(0)
-    x, u = rng.standard_normal(x_shape).astype(dtype), rng.standard_normal((3, 5, 4, 3)).astype(dtype)
-    for n, c, h, w in np.random.default_rng(4).integers(0, x_shape, (6, 4)):
-        spoiled = x.copy()
-        spoiled[n, c, h, w] = np.nan
-        gw = conv_weight_grad.conv2d_weight_grad(u, spoiled, w_shape, *geometry)
-        expected = reference.conv2d_weight_grad(u, spoiled, w_shape, *geometry)
-        assert np.isnan(gw[np.isnan(expected)]).all()
-    u[1, 2, 0, 1] = np.nan
-    gw = conv_weight_grad.conv2d_weight_grad(u, x, w_shape, *geometry)
-    expected = reference.conv2d_weight_grad(u, x, w_shape, *geometry)
-    np.testing.assert_array_equal(np.isnan(gw), np.isnan(expected))
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_way_to_cut_the_work_gives_the_weight_gradient_and_stays_in_its_memory(
+    case: tuple, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = []
+
+    def fenced(shape: tuple[int, ...], dtype: type, value: float = 5e9) -> np.ndarray:
+        size = math.prod(shape)
+        block = np.full(size + 128, 12345.0, dtype)
+        block[64 : 64 + size] = value
+        blocks.append(block)
+        return block[64 : 64 + size].reshape(shape)
+
+    gy, x = operands(0, dtype, *case)
+    monkeypatch.setattr(buffers, "empty", fenced)
+    monkeypatch.setattr(buffers, "borrow", lambda key, shape, dtype: fenced(shape, dtype, 0.0))
+    gw = conv2d_weight_grad(gy, x, *case[1:])
+    assert len(blocks) >= 4
+    assert all((block[:64] == 12345).all() and (block[-64:] == 12345).all() for block in blocks)
+    expected = reference.conv2d_weight_grad(gy.astype(np.float64), x.astype(np.float64), *case[1:])
+    assert gw.shape == expected.shape
+    assert error(gw, expected) <= BOUND[dtype]
+
+
+def test_the_cases_cut_the_work_in_every_way() -> None:
+    plans = {name: _strips(*case, 16) for name, case in CASES.items()}
+    assert plans["rows of the window stacked"].stack == 5
+    assert plans["stacked, strided, two vectors"].stack == 7
+    assert plans["blocks of channels, the last not whole"].blocks > 1
+    assert plans["several small images together"].together > 1
+    assert plans["bands of rows"].band < 50
+    assert len(plans["one row longer than a chain"].pixels) > 512
+    assert plans["units of a large filter bank"].units > 1
+    assert plans["depthwise"].each
+    assert plans["depthwise, small images"].together > 1
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_scratch_that_was_used_before_and_any_number_of_threads_give_the_same_bits(case: tuple) -> None:
+    gy, x = operands(1, np.float32, *case)
+    first = conv2d_weight_grad(gy, x, *case[1:])
+    threads = tinygrad_cnn.get_num_threads()
+    try:
+        for count in (1, 3):
+            tinygrad_cnn.set_num_threads(count)
+            conv2d_weight_grad(-2 * gy, x + 1, *case[1:])
+            np.testing.assert_array_equal(conv2d_weight_grad(gy, x, *case[1:]), first)
+    finally:
+        tinygrad_cnn.set_num_threads(threads)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
+def test_any_geometry(data: st.DataObject, dtype: type) -> None:
+    def pair(low: int, high: int) -> tuple[int, int]:
+        return data.draw(st.integers(low, high)), data.draw(st.integers(low, high))
+
+    groups, n = data.draw(st.sampled_from([1, 1, 2, 3])), data.draw(st.integers(1, 4))
+    c, o = data.draw(st.sampled_from([1, 2, 5, 9, 17])), data.draw(st.sampled_from([1, 2, 3, 7, 9]))
+    size, stride, dilation, padding = pair(1, 4), pair(1, 3), pair(1, 3), (pair(0, 2), pair(0, 2))
+    height, width = (d * (k - 1) + 1 + extra for d, k, extra in zip(dilation, size, pair(0, 20), strict=True))
+    case = (n, groups * c, height, width), (groups * o, c, *size), stride, padding, dilation, groups
+    gy, x = operands(2, dtype, *case)
+    expected = reference.conv2d_weight_grad(gy.astype(np.float64), x.astype(np.float64), *case[1:])
+    assert error(conv2d_weight_grad(gy, x, *case[1:]), expected) <= BOUND[dtype]
+
+
+def test_a_long_sum_of_ones_is_cut_into_chains() -> None:
+    """One chain of 2**18 additions of a third would be wrong by 1e-4."""
+    gy, x = np.full((64, 2, 64, 64), 1 / 3, np.float32), np.ones((64, 3, 64, 64), np.float32)
+    gw = conv2d_weight_grad(gy, x, (2, 3, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    assert error(gw, np.full(gw.shape, 2**18 * np.float64(np.float32(1 / 3)))) <= BOUND[np.float32]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_nan_spoils_what_depends_on_it_and_nothing_else(case: tuple) -> None:
+    gy, x = operands(3, np.float32, *case)
+    rng = np.random.default_rng(4)
+    for array in (gy, x, x):
+        place = tuple(rng.integers(0, array.shape))
+        before, array[place] = array[place], np.nan
+        expected = reference.conv2d_weight_grad(gy, x, *case[1:])
+        np.testing.assert_array_equal(np.isnan(conv2d_weight_grad(gy, x, *case[1:])), np.isnan(expected))
+        array[place] = before
+
+
+def test_without_an_image_the_gradient_is_zero() -> None:
+    gw = conv2d_weight_grad(
+        np.empty((0, 2, 3, 4)), np.empty((0, 1, 3, 4)), (2, 1, 1, 1), (1, 1), ((0, 0),) * 2, (1, 1), 1
+    )
+    np.testing.assert_array_equal(gw, np.zeros((2, 1, 1, 1)))

@@ -1,0 +1,162 @@
+"""The two innermost loops of the weight gradient, as vector code (tile.py says why they are emitted as LLVM).
+
+    weight_tile    acc[r, v] += sum over k of a[r, k] * b[pixels[k] + places[v]]      a broadcast, b a vector
+    transpose      target[columns[j] + r] = source[starts[r] + j]      as many rows and columns as a vector has lanes
+
+A tile of no rows multiplies lane by lane instead: a is then a vector at each k. A transposition writes zeros for rows
+that begin at a negative start and for columns from ``count`` on; its ``half`` has half as many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tinygrad_cnn.kernels.compile import config
+from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS, Emitter, lanes
+
+# The vectors of b in one tile: with MOST_ROWS rows all accumulators stay in registers.
+MOST_VECTORS = VECTORS[MOST_ROWS]
+
+
+@intrinsic
+def _weight_tile(  # type: ignore[no-untyped-def]
+    typing, a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
+    rows, vectors
+):  # fmt: skip
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        (
+            a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
+            rows, vectors,
+        ) = args  # fmt: skip
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        a_at = emit.pointer(signature.args[0], a, a_start)
+        b_at = emit.pointer(signature.args[3], b, b_start)
+        pixels_at = emit.pointer(signature.args[5], pixels, pixel_start)
+        places_at = emit.pointer(signature.args[8], places, place_start)
+        acc_at = emit.pointer(signature.args[10], acc, acc_start)
+
+        def variant(height: int, width: int, each: bool) -> None:
+            a_rows = [emit.shifted(a_at, builder.mul(a_row, emit.index(r))) for r in range(height)]
+            b_columns = [emit.shifted(b_at, builder.load(emit.shifted(places_at, v))) for v in range(width)]
+
+            def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+                pixel = builder.load(emit.shifted(pixels_at, k))
+                bs = [emit.load(emit.shifted(column, pixel)) for column in b_columns]
+                results = []
+                for r in range(height):
+                    at = emit.shifted(a_rows[r], builder.mul(k, emit.index(emit.lanes)) if each else k)
+                    value = emit.load(at) if each else emit.broadcast(at)
+                    results += [emit.multiply_add(value, bs[v], totals[r * width + v]) for v in range(width)]
+                return results
+
+            totals = emit.loop(depth, [emit.zero()] * (height * width), step)
+            for i, total in enumerate(totals):
+                r, v = divmod(i, width)
+                place = emit.shifted(emit.shifted(acc_at, builder.mul(acc_row, emit.index(r))), v * emit.lanes)
+                emit.store(builder.fadd(emit.load(place), total), place)
+
+        selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
+        shapes = [(r, v) for r in range(MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)]
+        emit.variants(selector, {r * 16 + v: partial(variant, max(r, 1), v, r == 0) for r, v in shapes})
+        return context.get_dummy_value()
+
+    signature = types.void(
+        a, types.int64, types.int64, b, types.int64, pixels, types.int64, types.int64, places, types.int64, acc,
+        types.int64, types.int64, types.int64, types.int64,
+    )  # fmt: skip
+    return signature, codegen
+
+
+@intrinsic
+def _transpose(  # type: ignore[no-untyped-def]
+    typing, source, starts, first, w, count, target, target_start, columns, half
+):
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, starts, first, w, count, target, target_start, columns, half = args
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        source_at = emit.pointer(signature.args[0], source, w)
+        starts_at = emit.pointer(signature.args[1], starts, first)
+        target_at = emit.pointer(signature.args[5], target, target_start)
+        columns_at = emit.pointer(signature.args[7], columns, w)
+        whole = ir.IntType(emit.lanes)
+        masks = ir.VectorType(ir.IntType(1), emit.lanes)
+        arguments = [emit.vector.as_pointer(), ir.IntType(32), masks, emit.vector]
+        name = f"llvm.masked.load.v{emit.lanes}f{emit.bytes * 8}.p0"
+        load = cgutils.get_or_insert_function(builder.module, ir.FunctionType(emit.vector, arguments), name)
+
+        def shuffle(a: ir.Value, b: ir.Value, picks: list[int]) -> ir.Value:
+            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(picks)), picks))
+
+        bits = builder.sub(builder.shl(emit.index(1), count), emit.index(1))
+
+        def variant(height: int) -> None:
+            square = []
+            for r in range(height):
+                start = builder.load(emit.shifted(starts_at, r))
+                exists = builder.icmp_signed(">=", start, emit.index(0))
+                mask = builder.bitcast(builder.trunc(builder.select(exists, bits, emit.index(0)), whole), masks)
+                at = builder.bitcast(emit.shifted(source_at, start), emit.vector.as_pointer())
+                square.append(builder.call(load, [at, ir.Constant(ir.IntType(32), emit.bytes), mask, emit.zero()]))
+            distance = 1
+            while distance < height:  # exchange blocks of 1, then 2, then 4 ... lanes with the row this far away
+                upper = [(i & ~distance) + (emit.lanes if i & distance else 0) for i in range(emit.lanes)]
+                lower = [i + distance for i in upper]
+                for r in (r for r in range(height) if not r & distance):
+                    pair = square[r], square[r + distance]
+                    square[r], square[r + distance] = shuffle(*pair, upper), shuffle(*pair, lower)
+                distance *= 2
+            for j in range(emit.lanes):
+                block, r = divmod(j, height)
+                column = shuffle(square[r], square[r], [block * height + i for i in range(height)])
+                at = emit.shifted(target_at, builder.load(emit.shifted(columns_at, j)))
+                builder.store(column, builder.bitcast(at, column.type.as_pointer()), align=emit.bytes)
+
+        emit.variants(half, {0: partial(variant, emit.lanes), 1: partial(variant, emit.lanes // 2)})
+        return context.get_dummy_value()
+
+    signature = types.void(
+        source, starts, types.int64, types.int64, types.int64, target, types.int64, columns, types.int64
+    )
+    return signature, codegen
+
+
+def _weight_tile_twin(
+    a: np.ndarray, a_start: int, a_row: int, b: np.ndarray, b_start: int, pixels: np.ndarray, pixel_start: int,
+    depth: int, places: np.ndarray, place_start: int, acc: np.ndarray, acc_start: int, acc_row: int, rows: int,
+    vectors: int,
+) -> None:  # fmt: skip
+    a, b, acc = a.reshape(-1), b.reshape(-1), acc.reshape(-1)
+    width = lanes(acc.dtype)
+    for r in range(max(rows, 1)):
+        for v in range(vectors):
+            total = np.zeros(width, acc.dtype)
+            for k in range(depth):
+                at = b_start + pixels[pixel_start + k] + places[place_start + v]
+                factor = a[a_start + r * a_row + k] if rows else a[a_start + k * width :][:width]
+                total += factor * b[at : at + width]
+            acc[acc_start + r * acc_row + v * width :][:width] += total
+
+
+def _transpose_twin(
+    source: np.ndarray, starts: np.ndarray, first: int, w: int, count: int, target: np.ndarray, target_start: int,
+    columns: np.ndarray, half: int,
+) -> None:  # fmt: skip
+    source, starts, target = source.reshape(-1), starts.reshape(-1), target.reshape(-1)
+    width = lanes(source.dtype)
+    square = np.zeros((width, width // 2 if half else width), source.dtype)
+    for r in range(square.shape[1]):
+        if (start := starts[first + r]) >= 0:
+            square[:count, r] = source[start + w :][:count]
+    for j in range(width):
+        target[target_start + columns[w + j] :][: square.shape[1]] = square[j]
+
+
+weight_tile: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_tile
+transpose: Callable[..., None] = _transpose_twin if config.DISABLE_JIT else _transpose
