@@ -19,7 +19,7 @@ import sys
 from tinygrad_cnn.checks.warmup import all_kernels, warm_up
 left = warm_up(sys.argv[1])
 assert not left, f"no call of checks/warmup.py reaches {[(k.__module__, k.__name__) for k in left]}"
-assert all(set(k.dispatchers) == {sys.argv[2]} for k in all_kernels()), "another dtype was compiled as well"
+assert all(set(k.dispatchers) == {sys.argv[2]} for k in all_kernels(sys.argv[1])), "another dtype was compiled as well"
 """
 
 
@@ -55,7 +55,7 @@ def test_what_is_not_reached_is_returned_and_shown(monkeypatch: pytest.MonkeyPat
     def never(x: np.ndarray, y: np.ndarray, start: int, stop: int) -> None:
         """Reached by nobody."""
 
-    monkeypatch.setattr(warmup, "all_kernels", lambda: [never])
+    monkeypatch.setattr(warmup, "all_kernels", lambda dtype: [never])
     monkeypatch.setattr(warmup, "calls", lambda dtype: [lambda: compile_one("_relu")])
     before, bar = state.on_compile, Terminal()
     assert warmup.warm_up("float32", bar) == [never]

@@ -23,14 +23,18 @@ from tinygrad_cnn.checks.case import Case
 from tinygrad_cnn.kernels.compile import Kernel, cache_folder
 from tinygrad_cnn.tensor import Tensor
 
+FLOAT32_ALONE = "winograd"  # begins the name of every file of that algorithm
 OPTIMIZERS: tuple[Callable[..., Any], ...] = (
     optim.SGD, partial(optim.SGD, momentum=0.9), optim.Adam, optim.AdamW, optim.RMSprop,
 )  # fmt: skip
 
 
-def all_kernels() -> list[Kernel]:
-    """Return every unit of work; the thread pool's own kernels have no dtype, and any launch needs them."""
-    modules = [import_module(f"{kernels.__name__}.{found.name}") for found in iter_modules(kernels.__path__)]
+def all_kernels(dtype: Any = np.float32) -> list[Kernel]:
+    """Return every unit of work for a dtype; the thread pool's own kernels have none, and any launch needs them."""
+    names = [found.name for found in iter_modules(kernels.__path__)]
+    if np.dtype(dtype) != np.float32:
+        names = [name for name in names if not name.startswith(FLOAT32_ALONE)]
+    modules = [import_module(f"{kernels.__name__}.{name}") for name in names]
     here = [(module.__name__, value) for module in modules for value in vars(module).values()]
     found = [value for name, value in here if isinstance(value, Kernel) and value.__module__ == name]
     return [kernel for kernel in found if kernel.names[-2:] == ("start", "stop")]
@@ -44,6 +48,9 @@ def calls(dtype: np.dtype) -> Iterator[Callable[[], Any]]:
     yield partial(_average, dtype)
     yield partial(_second_order, dtype)
     yield partial(_fused, dtype)
+    # Batches of small images, and many channels, have algorithms of their own.
+    yield partial(_convolution, (64, 6, 14, 14), (16, 6, 5, 5), 0, dtype)
+    yield partial(_convolution, (4, 64, 28, 28), (64, 64, 3, 3), 1, dtype)
     yield from (partial(_step, make, dtype) for make in OPTIMIZERS)
 
 
@@ -55,7 +62,7 @@ def warm_up(dtype: Any, bar_file: TextIO | None = None) -> list[Kernel]:
         bar_file: where the bar goes, where that is a terminal; None means standard error.
     """
     dtype, found = np.dtype(dtype), state.on_compile
-    waiting = all_kernels()
+    waiting = all_kernels(dtype)
     with tqdm(
         desc=f"kernels for {dtype}", total=len(waiting), file=bar_file or sys.stderr, leave=False, disable=None
     ) as bar:
@@ -102,6 +109,11 @@ def _second_order(dtype: np.dtype) -> None:
     x = Tensor(np.arange(96).reshape(2, 1, 6, 8) / 96, dtype, requires_grad=True)
     first = grad(F.max_pool2d(x, (3, 2)).exp().sum(), [x], create_graph=True)
     grad([g.sum() for g in first if g is not None], [x])
+
+
+def _convolution(image: tuple[int, ...], filters: tuple[int, ...], padding: int, dtype: np.dtype) -> None:
+    x, w, b = (Tensor(np.ones(shape), dtype, requires_grad=True) for shape in (image, filters, filters[:1]))
+    grad(F.conv2d(x, w, b, padding=padding).sum(), [x, w, b])
 
 
 def _fused(dtype: np.dtype) -> None:
