@@ -117,3 +117,18 @@ def test_place_names_the_module() -> None:
         assert state.place("conv2d") == "conv2d in features.0"
     finally:
         state.module_path.reset(token)
+
+
+def test_the_winograd_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, expected in (("", True), ("1", True), ("0", False)):
+        monkeypatch.setattr(state, "_winograd", None)
+        monkeypatch.setenv("TINYGRAD_CNN_WINOGRAD", text)
+        assert state.get_winograd() is expected
+    tinygrad_cnn.set_winograd(np.True_)
+    assert tinygrad_cnn.get_winograd() is True
+    with pytest.raises(TypeError, match="set_winograd: enabled must be True or False, got 0"):
+        tinygrad_cnn.set_winograd(0)
+    monkeypatch.setattr(state, "_winograd", None)
+    monkeypatch.setenv("TINYGRAD_CNN_WINOGRAD", "off")
+    with pytest.raises(ValueError, match="TINYGRAD_CNN_WINOGRAD must be 0 or 1, got 'off'"):
+        state.get_winograd()

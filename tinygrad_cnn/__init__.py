@@ -32,7 +32,7 @@ from tinygrad_cnn.creation import (
     zeros,
     zeros_like,
 )
-from tinygrad_cnn.state import get_num_threads, manual_seed, set_num_threads
+from tinygrad_cnn.state import get_num_threads, get_winograd, manual_seed, set_num_threads, set_winograd
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "full_like",
     "functional",
     "get_num_threads",
+    "get_winograd",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -63,6 +64,7 @@ __all__ = [
     "randn_like",
     "set_grad_enabled",
     "set_num_threads",
+    "set_winograd",
     "tensor",
     "zero_derivative",
     "zeros",

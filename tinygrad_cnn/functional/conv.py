@@ -17,7 +17,7 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
-from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, winograd
 from tinygrad_cnn.kernels.geometry import (
     Padding,
     Pair,
@@ -49,6 +49,8 @@ class Conv2d(Function):
 
     def forward(self, x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
         self.x_shape, self.w_shape = x.shape, w.shape
+        if m := winograd.choose(x.dtype, x.shape, w.shape, *self.geometry):
+            return winograd.conv2d(x, w, b, self.geometry.padding, m)
         return conv.conv2d(x, w, b, *self.geometry)
 
     def grad_x(self, gy: Any, w: Any) -> Any:
@@ -77,6 +79,8 @@ class Conv2dInputGrad(Function):
 
     def forward(self, gy: ndarray, w: ndarray) -> ndarray:
         self.w_shape = w.shape
+        if m := winograd.choose(gy.dtype, self.x_shape, w.shape, *self.geometry):
+            return winograd.conv2d_input_grad(gy, w, self.x_shape, self.geometry.padding, m)
         return conv_input_grad.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
 
     def grad_gy(self, ggx: Any, w: Any) -> Any:
@@ -115,6 +119,8 @@ def conv2d(
     """Cross-correlate images with filters.
 
         y[n, o, i, j] = b[o] + sum over c, p, q of x[n, c, i*s + p*d - P, j*s + q*d - P] * w[o, c, p, q]
+
+    With 3x3 filters and stride 1, float32 may be computed by Winograd's algorithm: see `tinygrad_cnn.set_winograd`.
 
     Args:
         input: (N, C, H, W) or one image (C, H, W); float32 or float64.
