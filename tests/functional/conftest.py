@@ -62,3 +62,27 @@ def draw(rng: np.random.Generator) -> Callable[..., np.ndarray]:
         return x
 
     return numbers
+
+
+@pytest.fixture
+def same_as_torch(torch: Any) -> Callable[..., None]:
+    """Compare values and gradients with PyTorch in float64, for a random cotangent; integers are passed as they are."""
+
+    def check(ours: Callable[..., Any], theirs: Callable[..., Any], *arrays: np.ndarray, bound: float = 1e-10) -> None:
+        floats = [a.dtype.kind == "f" for a in arrays]
+        leaves = [Tensor(a, requires_grad=f) for a, f in zip(arrays, floats, strict=True)]
+        others = [torch.tensor(a, requires_grad=f) for a, f in zip(arrays, floats, strict=True)]
+        found, wanted = ours(*leaves), theirs(*others)
+        pairs = list(zip(found, wanted, strict=True)) if isinstance(found, tuple) else [(found, wanted)]
+        for y, z in pairs:
+            assert y.shape == tuple(z.shape)
+            assert error(y.data, z.detach().numpy()) <= bound
+        recorded = [(y, z) for y, z in pairs if z.requires_grad]
+        u = [np.asarray(np.random.default_rng(2).standard_normal(y.shape)) for y, _ in recorded]
+        g = grad([y for y, _ in recorded], [x for x in leaves if x.requires_grad], u)
+        inputs = [x for x in others if x.requires_grad]
+        h = torch.autograd.grad([z for _, z in recorded], inputs, [torch.tensor(v) for v in u])
+        for a, ref in zip(g, h, strict=True):
+            assert error(a.data, ref.numpy()) <= bound
+
+    return check

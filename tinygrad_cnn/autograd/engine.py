@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -19,6 +19,16 @@ from tinygrad_cnn.autograd.mode import set_grad_enabled
 from tinygrad_cnn.autograd.variable import Leaf, Variable
 
 Edge = Function | Leaf
+
+
+class Part(NamedTuple):
+    """What a rule may return on arrays: the gradient of ``x[key]`` for a basic key; all else of x receives 0 from it.
+
+    The engine adds it in place. So the k pieces of a split cost one array together, not k arrays of the full shape.
+    """
+
+    key: Any
+    g: ndarray
 
 
 def backward(
@@ -188,6 +198,9 @@ class Walk:
 
     def receive(self, node: Function, edge: Edge, g: Any, gy: Any) -> None:
         """Check what a rule returned and add it to the total of ``edge``."""
+        if type(g) is Part:
+            self.receive_part(edge, g)
+            return
         if type(g) is not ndarray or self.create:
             g = self.checked(node, edge, g)
         if g.shape != edge.y_shape:
@@ -203,6 +216,21 @@ class Walk:
         else:
             self.totals[edge] = g
             heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]  # not a Leaf, so a Function
+
+    def receive_part(self, edge: Edge, part: Part) -> None:
+        """Add the gradient of a part of a result to the total of ``edge``, which is then ours to write."""
+        total = self.totals.get(edge)
+        if total is None:
+            total = np.zeros(edge.y_shape, edge.y_dtype)
+            total[part.key] = part.g
+            if type(edge) is not Leaf:
+                heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]
+        else:
+            if edge not in self.summed:
+                total = total.copy()
+            total[part.key] += part.g
+        self.totals[edge] = total
+        self.summed.add(edge)
 
     def checked(self, node: Function, edge: Edge, g: Any) -> Any:
         """Return a gradient as an array, or under create_graph as a variable; None means zeros."""

@@ -22,6 +22,18 @@ from tinygrad_cnn.functional.arithmetic import (
     rsub,
     sub,
 )
+from tinygrad_cnn.functional.arrangement import (
+    chunk,
+    flip,
+    pixel_shuffle,
+    pixel_unshuffle,
+    repeat,
+    roll,
+    split,
+    tile,
+    unflatten,
+)
+from tinygrad_cnn.functional.contraction import einsum
 from tinygrad_cnn.functional.conv import conv2d
 from tinygrad_cnn.functional.dropout import dropout
 from tinygrad_cnn.functional.elementwise import abs, astype, clamp, clone, exp, log, neg, sign, sqrt, where
@@ -31,12 +43,15 @@ from tinygrad_cnn.functional.indexing import array_key as array_key
 from tinygrad_cnn.functional.indexing import index
 from tinygrad_cnn.functional.joining import cat, pad, stack
 from tinygrad_cnn.functional.label import one_hot
-from tinygrad_cnn.functional.linalg import linear, matmul, rmatmul
+from tinygrad_cnn.functional.linalg import bmm, linear, matmul, rmatmul
 from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss
 from tinygrad_cnn.functional.norm import batch_norm
+from tinygrad_cnn.functional.picking import gather, scatter_add, take_along_axis
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_cnn.functional.reduce import all, any, mean, prod, std, sum, var
 from tinygrad_cnn.functional.shape import expand, flatten, permute, reshape, squeeze, transpose, unsqueeze
+from tinygrad_cnn.functional.sorting import argsort, sort, topk
+from tinygrad_cnn.functional.sums import cumsum, logsumexp, norm
 
 __all__ = [
     "abs",
@@ -48,20 +63,27 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "argsort",
     "astype",
     "avg_pool2d",
     "batch_norm",
+    "bmm",
     "cat",
+    "chunk",
     "clamp",
     "clone",
     "conv2d",
     "cross_entropy",
+    "cumsum",
     "div",
     "dropout",
+    "einsum",
     "eq",
     "exp",
     "expand",
     "flatten",
+    "flip",
+    "gather",
     "ge",
     "gt",
     "index",
@@ -70,6 +92,7 @@ __all__ = [
     "linear",
     "log",
     "log_softmax",
+    "logsumexp",
     "lt",
     "matmul",
     "max",
@@ -83,28 +106,40 @@ __all__ = [
     "ne",
     "neg",
     "nll_loss",
+    "norm",
     "one_hot",
     "pad",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pow",
     "prod",
     "rdiv",
     "relu",
+    "repeat",
     "reshape",
     "rmatmul",
+    "roll",
     "rpow",
     "rsub",
+    "scatter_add",
     "sigmoid",
     "sign",
     "softmax",
+    "sort",
+    "split",
     "sqrt",
     "squeeze",
     "stack",
     "std",
     "sub",
     "sum",
+    "take_along_axis",
     "tanh",
+    "tile",
+    "topk",
     "transpose",
+    "unflatten",
     "unsqueeze",
     "var",
     "where",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.autograd import Function, Variable
+from tinygrad_cnn.autograd import Function, Part, Variable
 from tinygrad_cnn.functional.shape import Shape, sum_to
 from tinygrad_cnn.state import place
 
@@ -53,6 +53,9 @@ class Slice(Index):
     """x[key] for ints, slices, None and ...: a view of x."""
 
     view = True
+
+    def grad_x(self, gy: Any) -> Any:
+        return Part(self.key, gy) if type(gy) is ndarray else super().grad_x(gy)
 
 
 class Scatter(Function):

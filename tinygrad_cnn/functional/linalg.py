@@ -99,6 +99,20 @@ def rmatmul(input: Any, other: Any) -> Any:
     return matmul(other, input)
 
 
+def bmm(input: Any, mat2: Any) -> Any:
+    """Return the products of two stacks of matrices, without broadcasting: (B, M, K) and (B, K, N) -> (B, M, N).
+
+    >>> import numpy as np
+    >>> bmm(np.ones((5, 2, 3)), np.ones((5, 3, 4))).shape
+    (5, 2, 4)
+    """
+    a, b = shape_of(input), shape_of(mat2)
+    if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[1]:
+        raise ValueError(f"{place('bmm')}: needs (B, M, K) and (B, K, N), got {a} and {b}; matmul() broadcasts")
+    same_float("bmm", input=input, mat2=mat2)
+    return MatMul().apply(input, mat2)
+
+
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """Return input @ weight.T + bias.
 

@@ -1,0 +1,149 @@
+"""Elements picked by an index for each place along one axis. Picking and adding back are adjoints of each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function, Variable
+from tinygrad_cnn.functional.arithmetic import add
+from tinygrad_cnn.functional.linalg import same_float
+from tinygrad_cnn.functional.shape import Shape, axis_index, expand, ndim_of
+from tinygrad_cnn.state import place
+
+
+def _corner(x: ndarray, index: ndarray, axis: int) -> ndarray:
+    """Return the part of x that an index of smaller sizes can meet."""
+    return x[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(index.shape))]
+
+
+class Gather(Function):
+    """y[i][j] = x[index[i][j]][j], written for axis 0 of two."""
+
+    def __init__(self, index: ndarray, axis: int) -> None:
+        self.index, self.axis = index, axis
+
+    def forward(self, x: ndarray) -> ndarray:
+        self.x_shape = x.shape
+        return np.take_along_axis(_corner(x, self.index, self.axis), self.index, self.axis)
+
+    def grad_x(self, gy: Any) -> Any:
+        return GatherAdjoint(self.index, self.axis, self.x_shape).apply(gy)
+
+
+class GatherAdjoint(Function):
+    """Zeros of ``x_shape`` to which each gy is added at its index; float32 is added up in float64."""
+
+    def __init__(self, index: ndarray, axis: int, x_shape: Shape) -> None:
+        self.index, self.axis, self.x_shape = index, axis, x_shape
+
+    def forward(self, gy: ndarray) -> ndarray:
+        gx = np.zeros(self.x_shape, gy.dtype)
+        index, g = np.moveaxis(self.index, self.axis, -1), np.moveaxis(gy, self.axis, -1)  # (..., K)
+        if not index.size:
+            return gx
+        size = self.x_shape[self.axis]
+        row = np.arange(index[..., 0].size).reshape(*index.shape[:-1], 1) * size
+        # one long histogram: bin (row, index) receives the weights gy
+        sums = np.bincount((row + index).ravel(), g.ravel(), row.size * size).reshape(*index.shape[:-1], -1)
+        _corner(gx, self.index, self.axis)[...] = np.moveaxis(sums, -1, self.axis)
+        return gx
+
+    def grad_gy(self, ggx: Any) -> Any:
+        return Gather(self.index, self.axis).apply(ggx)
+
+
+def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray, int]:
+    """Return an index as int64 and the axis counted from the front, or raise an error that names what is wrong."""
+    array = index._data if isinstance(index, Variable) else np.asarray(index)
+    axis = axis_index(op, dim, len(shape))
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{place(op)}: index must hold integers, got {array.dtype}")
+    if array.ndim != len(shape) or any(
+        k > n for i, (k, n) in enumerate(zip(array.shape, shape, strict=True)) if i != axis
+    ):
+        raise ValueError(
+            f"{place(op)}: index {array.shape} must have as many axes as the input {shape} and be no larger, but along "
+            f"dim {axis}"
+        )
+    array = array.astype(np.int64)  # a copy: later writes to the caller's index must not reach backward
+    if array.size and not 0 <= array.min() <= array.max() < shape[axis]:
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise IndexError(f"{place(op)}: index {wrong} is out of range: dim {axis} has size {shape[axis]}")
+    return array, axis
+
+
+def gather(input: Any, dim: int, index: Any) -> Any:
+    """Pick an element for each place of ``index`` along ``dim``.
+
+        y[i][j] = input[index[i][j]][j]    for dim 0 of two;    y[i][j] = input[i][index[i][j]]    for dim 1
+
+    Args:
+        input: any shape.
+        dim: the axis along which to pick.
+        index: integers; as many axes as the input, no larger than it except along ``dim``. The result has its shape.
+
+    Raises:
+        IndexError: an index is negative or too large.
+
+    >>> import numpy as np
+    >>> gather(np.array([[1.0, 2.0], [3.0, 4.0]]), 1, np.array([[0, 0], [1, 0]]))
+    array([[1., 1.],
+           [4., 3.]])
+    """
+    ndim_of("gather", input)
+    return Gather(*_checked_index("gather", index, input.shape, dim)).apply(input)
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """Return the input with each element of ``src`` added at its index along ``dim``; indices that repeat accumulate.
+
+        y[index[i][j]][j] += src[i][j]    for dim 0 of two
+
+    Args:
+        input: what to add to; it is not written.
+        dim: the axis along which ``index`` points.
+        index: integers, as for `gather`.
+        src: the dtype of the input, at least the sizes of ``index``; what is beyond them is not read.
+
+    >>> import numpy as np
+    >>> scatter_add(np.zeros(3), 0, np.array([2, 0, 2]), np.array([1.0, 10.0, 100.0]))
+    array([ 10.,   0., 101.])
+    """
+    same_float("scatter_add", input=input, src=src)
+    picked, axis = _checked_index("scatter_add", index, input.shape, dim)
+    if len(src.shape) != picked.ndim or any(k > n for k, n in zip(picked.shape, src.shape, strict=True)):
+        raise ValueError(f"{place('scatter_add')}: src {src.shape} must be at least as large as index {picked.shape}")
+    if src.shape != picked.shape:
+        src = src[tuple(map(slice, picked.shape))]
+    return add(input, GatherAdjoint(picked, axis, input.shape).apply(src))
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int = -1) -> Any:
+    """Pick along one axis as NumPy's function of this name: indices may be negative, other axes broadcast.
+
+    >>> import numpy as np
+    >>> take_along_axis(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[-1], [0]]), 1)
+    array([[2.],
+           [3.]])
+    """
+    op = "take_along_axis"
+    at, array = axis_index(op, axis, ndim_of(op, arr)), indices._data if isinstance(indices, Variable) else indices
+    array, size = np.asarray(array), arr.shape[at]
+    if array.ndim != len(arr.shape):
+        raise ValueError(f"{place(op)}: indices {array.shape} must have as many axes as the array {arr.shape}")
+    others = [
+        (1 if i == at else n, 1 if i == at else k) for i, (n, k) in enumerate(zip(arr.shape, array.shape, strict=True))
+    ]
+    try:
+        common = list(np.broadcast_shapes(*zip(*others, strict=True)))
+    except ValueError:
+        raise ValueError(
+            f"{place(op)}: indices {array.shape} and array {arr.shape} must agree or be 1 except along axis {at}"
+        ) from None
+    common[at] = array.shape[at]
+    array = np.broadcast_to(np.where(array < 0, array + size, array) if array.dtype.kind == "i" else array, common)
+    common[at] = size
+    return Gather(*_checked_index(op, array, tuple(common), at)).apply(expand(arr, common))
