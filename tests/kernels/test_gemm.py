@@ -15,8 +15,10 @@ from tinygrad_cnn.kernels.tile import INNER_ROWS
 
 DTYPES = [np.float32, np.float64]
 BOUND = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
-# (M, K, N): one number, tiles that stick out below and to the right, several chains, a wide and a tall product
-SHAPES = [(1, 1, 1), (3, 5, 2), (7, 3, 47), (8, 4, 48), (9, 530, 50), (17, 30, 131), (41, 2, 16), (13, 1100, 3)]
+# (M, K, N): one number, tiles that stick out below and to the right, several chains, a wide and a tall product; then
+# long rows of b, which are packed, in two chunks, and rows of a transposed a that lie far apart
+SHAPES = [(1, 1, 1), (3, 5, 2), (7, 3, 47), (8, 4, 48), (9, 530, 50), (17, 30, 131), (41, 2, 16), (13, 1100, 3),
+          (18, 530, 1030), (520, 20, 33)]  # fmt: skip
 
 
 def normal(*shape: int, dtype: type, seed: int = 0) -> np.ndarray:

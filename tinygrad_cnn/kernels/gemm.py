@@ -1,8 +1,12 @@
 """Matrix products on the register tile, in our own thread pool.
 
-y = a @ b: rows of a are broadcast value by value (from any strides, so a transposed a costs nothing), rows of b are
-read as vectors (so a transposed b is first turned round, one pass over it). Tiles that stick out at the end are moved
-back over the ones before: they compute some results twice, to the same bits.
+y = a @ b: rows of a are broadcast value by value, from any strides; rows of b are read as vectors. A tile is a few rows
+of y by a few vectors of columns, and b is packed into *panels* as wide as a tile: what a tile reads lies in one piece.
+
+    y[block of rows, panel] (+)= a[block of rows, chunk] @ b[chunk, panel]
+
+The depth is cut into chunks, so that panels stay in the second cache and sums in one accumulator stay short. Tiles
+write straight to y; those that stick out to the right or below go through scratch memory.
 """
 
 from __future__ import annotations
@@ -26,13 +30,22 @@ from tinygrad_cnn.kernels.tile import (
     outer_tile,
     rows_for,
 )
+from tinygrad_cnn.kernels.tile_pixels import turn
 
-_BLOCK = 32  # the transposition works in squares that fit the first cache
+_BLOCK = 32  # a transposition works in squares that fit the first cache
+_LARGEST_PACK = 2**21  # numbers: the panels of a chunk stay in the third cache
+_NEAR = 2**19  # bytes of b that stay in the second cache
+# Shorter rows of b, in bytes, are read where they are: their panels do not yet meet themselves in the cache.
+_LONG_ROWS = 4096
+# So few rows do not pay for packing b at all: its rows are read a few at a time from end to end.
+_FEW_ROWS, _SHORT_CHUNK, _MOST_CHUNKS = 16, 16, 128
+# A transposed a with rows this far apart would meet itself in the cache.
+_FAR_ROWS = 512
 
 
-@kernel(writes="y")
+@kernel
 def _transpose(x: ndarray, y: ndarray, start: int, stop: int) -> None:
-    """y[k, j] = x[j, k] for the column blocks start..stop; further columns of y are left as they are."""
+    """y[k, j] = x[j, k] for the column blocks start..stop of x."""
     rows, columns = x.shape
     for block in range(start, stop):
         for j in range(0, rows, _BLOCK):
@@ -41,30 +54,78 @@ def _transpose(x: ndarray, y: ndarray, start: int, stop: int) -> None:
                     y[k, i] = x[i, k]
 
 
+@kernel
+def _pack(b: ndarray, y: ndarray, first: int, start: int, stop: int) -> None:
+    """Panels y[p, k, j] = b[first + k, p * width + j], zero beyond the last column, for start <= k < stop."""
+    panels, _, width = y.shape
+    for k in range(start, stop):
+        for p in range(panels):
+            n = p * width
+            count = min(width, b.shape[1] - n)
+            row, panel = b[first + k, n : n + count], y[p, k]
+            for j in range(count):
+                panel[j] = row[j]
+            panel[count:] = 0
+
+
+@kernel
+def _pack_transposed(
+    w: ndarray, w_rows: ndarray, y: ndarray, y_rows: ndarray, first: int, depth: int, start: int, stop: int
+) -> None:
+    """Panels y[p, k, j] = w[p * width + j, first + k] for vectors of k; of w, w_rows says where each row begins."""
+    panels, room, width = y.shape
+    lane = y_rows.size
+    for k in range(start * lane, stop * lane, lane):
+        for n in range(0, panels * width, lane):
+            at = (n // width * room + k) * width + n % width
+            turn(w, first + k, w_rows, n, y, at, y_rows, 0, min(lane, depth - k), lane)
+
+
 @kernel(writes="y sums")
 def _product(
-    a: ndarray, a_offsets: ndarray, a_row: int, a_step: int, b: ndarray, b_offsets: ndarray, table: ndarray,
-    bias: ndarray, y: ndarray, sums: ndarray, rows: int, vectors: int, start: int, stop: int,
+    a: ndarray, a_offsets: ndarray, a_row: int, a_step: int, b: ndarray, b_offsets: ndarray, b_panel: int,
+    b_columns: int, table: ndarray, bias: ndarray, y: ndarray, m_size: int, n_size: int, sums: ndarray, rows: int,
+    width: int, lane: int, first: int, chunk: int, last: bool, by_rows: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
-    batch, m_size, n_size = y.shape
+    """Tiles start..stop of y for the depth that the table has, which begins at ``first``."""
     depth = table.size
     blocks = (m_size + rows - 1) // rows
-    width = sums.shape[1] // rows
     panels = (n_size + width - 1) // width
-    piece = threads.piece_at(start, batch * panels * blocks)
-    for item in range(start, stop):
-        rest, block = divmod(item, blocks)
-        image, panel = divmod(rest, panels)
-        m = min(block * rows, m_size - rows)
-        n = max(min(panel * width, n_size - width), 0)
-        for k in range(0, max(depth, 1), LONGEST_CHAIN):
+    scratch = threads.piece_at(start, y.size // (m_size * n_size) * blocks * panels) * rows * width
+    for k in range(0, max(depth, 1), chunk):
+        add = first + k > 0
+        for item in range(start, stop):
+            image, rest = divmod(item, blocks * panels)
+            block, panel = divmod(rest, panels) if by_rows else (rest % blocks, rest // blocks)
+            m, n = min(block * rows, m_size - rows), panel * width
+            above = block * rows - m  # rows that the block before has
+            columns = min(width, n_size - n)
+            vectors = (columns + lane - 1) // lane if rows == MOST_ROWS else width // lane
+            left = max(n + vectors * lane - b_columns, 0)  # move back where b ends
+            at = (image * m_size + m) * n_size + n
+            whole = above == 0 and columns == vectors * lane
             outer_tile(
-                a, a_offsets[image] + m * a_row + k * a_step, a_row, a_step, b, b_offsets[image] + n, table, k,
-                min(LONGEST_CHAIN, depth - k), sums, piece * rows * width, width, rows, vectors, k > 0,
+                a, a_offsets[image] + m * a_row + (first + k) * a_step, a_row, a_step,
+                b, b_offsets[image] + panel * b_panel - left, table, k, min(chunk, depth - k),
+                y if whole else sums, at if whole else scratch, n_size if whole else width, rows, vectors,
+                whole and add,
             )  # fmt: skip
-        for r in range(rows):
-            for j in range(min(width, n_size)):
-                y[image, m + r, n + j] = sums[piece, r * width + j] + bias[n + j]
+            ends = bias.size > 0 and last and k + chunk >= depth
+            if whole and not ends:
+                continue
+            for r in range(above, rows):  # in slices: LLVM makes vectors of indices that cannot be negative
+                row, tile = at + r * n_size, scratch + r * width + left
+                result, found = y[row : row + columns], sums[tile : tile + columns]
+                if not whole and add:
+                    for j in range(columns):
+                        result[j] += found[j]
+                elif not whole:
+                    for j in range(columns):
+                        result[j] = found[j]
+                if ends:
+                    plus = bias[n : n + columns]
+                    for j in range(columns):
+                        result[j] += plus[j]
 
 
 @kernel(writes="y acc")
@@ -112,35 +173,68 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     y = buffers.empty((*lead, m, n), a.dtype)
     if not y.size:
         return y
-    bias = _zeros(n, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
+    bias = _zeros(0, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
     # a: the rows and the steps along k may have any order; its copy is needed only for odd strides
-    if a.ndim == 2 and not a.flags.c_contiguous and a.flags.f_contiguous:
+    if _transposed(a) and m >= _FAR_ROWS:
+        a = _turned(a.T)
+    if _transposed(a):
         a, a_row, a_step = a.T, 1, m
     else:
         a, a_row, a_step = np.ascontiguousarray(a), depth, 1
     lane = lanes(a.dtype)
     rows = rows_for(m)
-    vectors = min(VECTORS[rows], -(-n // lane)) if rows == MOST_ROWS else VECTORS[rows]
-    width = vectors * lane
-    # b: whole vectors are read, so a narrow one is copied with room behind its rows; a transposed one is turned round
-    pitch = n
-    if n < width or (b.ndim == 2 and not b.flags.c_contiguous):
-        pitch = max(n, width)
-        wide = (buffers.zeros if n < pitch else buffers.empty)((*b.shape[:-2], depth, pitch), a.dtype)
-        if b.ndim == 2 and b.flags.f_contiguous and not b.flags.c_contiguous:
-            threads.split(_transpose, -(-depth // _BLOCK), b.T, wide, work=4 * b.size)  # scattered writes
-        else:
+    width = lane * (min(VECTORS[rows], -(-n // lane)) if rows == MOST_ROWS else VECTORS[rows])
+    panels, chunk = -(-n // width), LONGEST_CHAIN if m > _FEW_ROWS else max(_SHORT_CHUNK, depth // _MOST_CHUNKS)
+    packed = b.ndim == 2 and ((m > _FEW_ROWS and n * a.itemsize >= _LONG_ROWS) or n < width or _transposed(b))
+    if packed:
+        step = max(min(LONGEST_CHAIN, _LARGEST_PACK // (panels * width)) // lane, 1) * lane
+        columns, pitch, b_offsets = panels * width, width, _offsets(b, lead)
+        room = -(-min(depth, step) // lane) * lane
+        part = buffers.empty((panels, room, width), a.dtype)
+    else:
+        step, columns, pitch = max(depth, 1), max(n, width), max(n, width)
+        if n < width:
+            wide = buffers.zeros((*b.shape[:-2], depth, width), a.dtype)
             wide[..., :n] = b
-        b = wide
-    b = np.ascontiguousarray(b)
-    batch = y.size // (m * n)
-    items = batch * -(-n // width) * -(-m // rows)
-    sums = buffers.empty((threads.pieces_of(items), rows * width), a.dtype)
-    threads.split(
-        _product, items, a.reshape(-1), _offsets(a, lead), a_row, a_step, b.reshape(-1), _offsets(b, lead),
-        _rows_table(depth, pitch), bias, y.reshape(batch, m, n), sums, rows, vectors,
-        work=y.size * depth // threads.MULTIPLY_ADDS,
-    )  # fmt: skip
+            b = wide
+        b = np.ascontiguousarray(b)
+        b_offsets = _offsets(b, lead)
+    items = y.size // (m * n) * panels * -(-m // rows)
+    sums = buffers.empty((threads.pieces_of(items) * rows * width,), a.dtype)
+    by_rows = panels * width * min(depth, step) * a.itemsize <= _NEAR
+    a_offsets = _offsets(a, lead)
+    for first in range(0, max(depth, 1), step):
+        deep = min(step, depth - first)
+        if packed:
+            _fill_panels(b, part, first, deep)
+        threads.split(
+            _product, items, a.reshape(-1), a_offsets, a_row, a_step, (part if packed else b).reshape(-1), b_offsets,
+            room * width if packed else width, columns, _rows_table(deep, pitch), bias, y.reshape(-1), m, n, sums,
+            rows, width, lane, first, chunk, first + step >= depth, by_rows,
+            work=y.size * deep // threads.MULTIPLY_ADDS,
+        )  # fmt: skip
+    return y
+
+
+def _fill_panels(b: np.ndarray, panels: np.ndarray, first: int, deep: int) -> None:
+    count, room, width = panels.shape
+    if _transposed(b):
+        depth, n = b.shape
+        lane = lanes(b.dtype)
+        tables = _last_repeated(n, depth, count * width), panels, _rows_table(lane, width)
+        threads.split(_pack_transposed, room // lane, b.T, *tables, first, deep, work=panels.size // 4)
+    else:
+        threads.split(_pack, deep, np.ascontiguousarray(b), panels, first, work=panels.size // 4)
+
+
+def _transposed(x: np.ndarray) -> bool:
+    return x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
+
+
+def _turned(x: np.ndarray) -> np.ndarray:
+    """Return a copy of x.T."""
+    y = buffers.empty(x.shape[::-1], x.dtype)
+    threads.split(_transpose, -(-x.shape[1] // _BLOCK), np.ascontiguousarray(x), y, work=4 * x.size)
     return y
 
 
@@ -157,19 +251,23 @@ def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndar
     """Return y (N, O) = x (N, I) @ w.T + b for w (O, I) and b (O,) or None."""
     (n, depth), o = x.shape, w.shape[0]
     if not 0 < n <= INNER_ROWS or not w.size:
-        return matmul(x, w.T, b)
+        if w.size <= n * (depth + o):
+            return matmul(x, w.T, b)
+        # A large weight is read once, row by row; what is turned round instead is x and the result.
+        y = _turned(matmul(np.ascontiguousarray(w), x.T))
+        return y if b is None else np.add(y, b, out=y)
     # For a few rows turning w round would cost more than the product: both are read along the depth instead.
     y = np.empty((n, o), x.dtype)
     blocks = -(-o // INNER_TAPS)
     b = _zeros(o, x.dtype.char) if b is None else np.ascontiguousarray(b)
     acc = np.empty((threads.pieces_of(blocks) * INNER_ROWS * INNER_TAPS, lanes(x.dtype)), x.dtype)
-    table = _last_repeated(o, depth)
+    table = _last_repeated(o, depth, blocks * INNER_TAPS)
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     threads.split(_dots, blocks, x, w, table, b, y, acc, work=n * w.size // threads.MULTIPLY_ADDS)
     return y
 
 
 @lru_cache(maxsize=256)
-def _last_repeated(rows: int, pitch: int) -> np.ndarray:
-    """Return where each row begins, up to a whole number of taps by repeating the last."""
-    return np.minimum(np.arange(-(-rows // INNER_TAPS) * INNER_TAPS, dtype=np.int64), rows - 1) * pitch
+def _last_repeated(rows: int, pitch: int, count: int) -> np.ndarray:
+    """Return where each row begins, and the last one again up to ``count``."""
+    return np.minimum(np.arange(count, dtype=np.int64), rows - 1) * pitch

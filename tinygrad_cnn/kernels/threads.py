@@ -33,7 +33,7 @@ from tinygrad_cnn.kernels.compile import config, device, kernel
 # Below this much work (elements touched, or a few multiply-adds each) a launch costs more than it brings.
 SERIAL_BELOW = 30_000
 # Below this much it does not pay to wake a worker that sleeps.
-ASLEEP_BELOW = 400_000
+ASLEEP_BELOW = 100_000
 # A multiply-add in a register tile counts as this part of an element touched in memory.
 MULTIPLY_ADDS = 8
 # More pieces than threads balance a busy machine.
