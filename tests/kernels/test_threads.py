@@ -102,6 +102,12 @@ def test_little_work_is_done_at_once_and_no_work_not_at_all() -> None:
     split(squares, -1, x, x.copy(), work=MUCH)
 
 
+def test_plain_python_runs_the_same_pieces_one_after_the_other() -> None:
+    pieces: list[tuple[int, int]] = []
+    split(lambda start, stop: pieces.append((start, stop)), 17, work=MUCH)
+    assert pieces == Noted(17).pieces
+
+
 @pytest.mark.usefixtures("num_threads")
 @pytest.mark.parametrize("n", [1, 2, 3, 20])
 def test_no_more_threads_than_allowed_and_not_fewer(n: int) -> None:

@@ -28,7 +28,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinygrad_cnn import state
-from tinygrad_cnn.kernels.compile import config, device, kernel
+from tinygrad_cnn.kernels.compile import Kernel, config, device, kernel
 
 # Below this much work (elements touched, or a few multiply-adds each) a launch costs more than it brings.
 SERIAL_BELOW = 30_000
@@ -252,7 +252,7 @@ def split(function: Callable[..., None], count: int, *args: Any, work: int) -> N
         return
     if work < SERIAL_BELOW or count == 1:
         function(*args, 0, count)
-    elif config.DISABLE_JIT:
+    elif config.DISABLE_JIT or not isinstance(function, Kernel):
         pieces = pieces_of(count)
         for piece in range(pieces):
             function(*args, count * piece // pieces, count * (piece + 1) // pieces)
