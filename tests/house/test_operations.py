@@ -20,8 +20,12 @@ INTERNAL = {
     "result_type", "same_float", "samples", "scores", "shape_of", "sizes", "sum_to",
 }  # fmt: skip
 
-# Files of kernels/ that compute no operation, and functions that are a part of one or that NumPy says in one line.
-MACHINERY = {"__init__", "buffers", "compile", "geometry", "pool_2x2", "threads", "tile", "vector"}
+# Files of kernels/ that compute no operation, or that of another file in another way; and functions that are a part of
+# one, or that NumPy says in one line.
+MACHINERY = {
+    "__init__", "buffers", "compile", "conv_lanes", "conv_pointwise", "geometry", "lanes", "launch", "pool_2x2",
+    "threads", "tile", "tile_pixels", "tile_weight", "vector",
+}  # fmt: skip
 WITHOUT_REFERENCE = {
     "adjoint", "array_at", "bands_for", "channel_sum", "conv2d_fused", "exp", "expm1", "largest_of", "layout",
     "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "pack", "pixel_index", "rows_sum", "scale_and_shift",

@@ -73,6 +73,7 @@ CASES = {
     "many images, chains of taps": Case((13, 70, 4, 5), (17, 70, 3, 3), padding=((1, 1), (0, 2))),
     "many images in strips": Case((14, 40, 23, 21), (24, 40, 3, 2), padding=((1, 0), (0, 1))),
     "many images in strips with stride": Case((14, 24, 33, 31), (50, 24, 3, 5), (2, 1), ((1, 0), (3, 1))),
+    "1x1 kernel on many pixels": Case((3, 5, 14, 19), (19, 5, 1, 1)),
     "more filters than a tile is high": Case((1, 2, 5, 6), (19, 2, 3, 2)),
 }
 
@@ -207,7 +208,7 @@ def test_all_of_the_result_is_written_and_nothing_beside_it(
         monkeypatch.setattr(module, "buffers", fenced)
     for y, known in zip(faces(case, dtype), expected, strict=True):
         np.testing.assert_array_equal(y, known)
-    assert len(fenced.fences) >= 2 * 9
+    assert len(fenced.fences) >= 2 * 6
     assert all((fence == 12345).all() for fence in fenced.fences)
 
 

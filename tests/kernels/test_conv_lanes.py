@@ -42,12 +42,13 @@ def test_the_reference_also_where_it_would_not_pay(case: Any, dtype: type) -> No
 
 
 def test_it_pays_for_full_lanes_and_many_products() -> None:
-    def pays(n: int, x: Any, y: Any, taps: int) -> bool:
-        return conv_lanes.pays(n, x, y, taps, np.dtype(np.float64))
+    def pays(n: int, x: Any, y: Any, taps: int, stride: Any = (1, 1)) -> bool:
+        return conv_lanes.pays(n, x, y, taps, stride, np.dtype(np.float64))
 
     assert pays(16, (6, 14, 14), (16, 10, 10), 150)
     assert not pays(1, (6, 14, 14), (16, 10, 10), 150)  # seven lanes of eight stay empty
     assert not pays(16, (6, 14, 14), (6, 14, 14), 9)  # depthwise: each number is used nine times
     assert not pays(16, (32, 56, 56), (32, 56, 56), 144)  # too large for the cache
+    assert pays(16, (32, 56, 56), (32, 56, 56), 144, (1, 2))
     assert pays(16, (64, 56, 56), (64, 56, 56), 576)
     assert not pays(16, (0, 14, 14), (16, 10, 10), 0)

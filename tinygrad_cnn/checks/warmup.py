@@ -48,9 +48,10 @@ def calls(dtype: np.dtype) -> Iterator[Callable[[], Any]]:
     yield partial(_average, dtype)
     yield partial(_second_order, dtype)
     yield partial(_fused, dtype)
-    # Batches of small images, and many channels, have algorithms of their own.
+    # Batches of small images, many channels, and 1x1 filters have algorithms of their own.
     yield partial(_convolution, (64, 6, 14, 14), (16, 6, 5, 5), 0, dtype)
     yield partial(_convolution, (4, 64, 28, 28), (64, 64, 3, 3), 1, dtype)
+    yield partial(_convolution, (2, 16, 28, 28), (32, 16, 1, 1), 0, dtype)
     yield from (partial(_step, make, dtype) for make in OPTIMIZERS)
 
 

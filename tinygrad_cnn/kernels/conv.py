@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import buffers, conv_lanes, threads
+from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.tile import (
@@ -150,9 +150,12 @@ def conv2d(
     y = buffers.empty((n, o, *plan.out), x.dtype)
     if not y.size:
         return y
-    taps = w.shape[1] * size[0] * size[1]
-    if conv_lanes.pays(n, x.shape[1:], y.shape[1:], taps, x.dtype):
-        conv_lanes.convolve(False, x, w, b, y, Window((size[0], size[1]), stride, padding, dilation), groups)
+    window, taps = Window((size[0], size[1]), stride, padding, dilation), w.shape[1] * size[0] * size[1]
+    if conv_pointwise.pays(window, x.shape, o, groups, x.dtype):
+        conv_pointwise.convolve(False, x, w, b, y)
+        return y
+    if conv_lanes.pays(n, x.shape[1:], y.shape[1:], taps, stride, x.dtype):
+        conv_lanes.convolve(False, x, w, b, y, window, groups)
         return y
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
     w = w.reshape(o, -1)

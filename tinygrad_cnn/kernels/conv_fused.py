@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn.kernels import activation, buffers, conv_lanes, norm, pool_2x2
+from tinygrad_cnn.kernels import activation, buffers, conv_lanes, conv_pointwise, norm, pool_2x2
 from tinygrad_cnn.kernels.conv import conv2d
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 
@@ -22,11 +22,13 @@ def conv2d_fused(
     Scale and shift (O,) come together and are applied in float64. Index (uint8, None without pooling) says where in its
     window each maximum was found: 2 * row + column.
     """
-    (n, c, height, width), (o, depth, *size) = x.shape, w.shape
+    (n, _, height, width), (o, depth, *size) = x.shape, w.shape
     window = Window((size[0], size[1]), stride, padding, dilation)
     oh, ow = window.out_size("conv2d", (height, width))
     shape = (n, o, oh // 2, ow // 2) if pool else (n, o, oh, ow)
-    if 0 not in shape and conv_lanes.pays(n, (c, height, width), (o, oh, ow), depth * size[0] * size[1], x.dtype):
+    taps = depth * size[0] * size[1]
+    plain = conv_pointwise.pays(window, x.shape, o, groups, x.dtype)
+    if 0 not in shape and not plain and conv_lanes.pays(n, x.shape[1:], (o, oh, ow), taps, stride, x.dtype):
         y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), np.uint8)
         a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
         conv_lanes.convolve(False, x, w, b, y, window, groups, index, a, c, relu)

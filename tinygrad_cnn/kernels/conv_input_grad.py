@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import buffers, conv_lanes, threads
+from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.conv import SLACK, bands_for, pack, scratch, sums_at
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
@@ -144,9 +144,12 @@ def conv2d_input_grad(
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx
-    taps = o // groups * kh * kw // (stride[0] * stride[1])
-    if conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, gy.dtype):
-        conv_lanes.convolve(True, gy, w, None, gx, Window((kh, kw), stride, padding, dilation), groups)
+    window, taps = Window((kh, kw), stride, padding, dilation), o // groups * kh * kw // (stride[0] * stride[1])
+    if conv_pointwise.pays(window, gy.shape, c, groups, gy.dtype):
+        conv_pointwise.convolve(True, gy, w, None, gx)
+        return gx
+    if conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, stride, gy.dtype):
+        conv_lanes.convolve(True, gy, w, None, gx, window, groups)
         return gx
     rows = rows_for(c // groups)
     bands = bands_for(n)

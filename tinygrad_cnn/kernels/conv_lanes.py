@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import device, kernel
-from tinygrad_cnn.kernels.geometry import Window
+from tinygrad_cnn.kernels.geometry import Pair, Window
 from tinygrad_cnn.kernels.lanes import STRIP, plan
 from tinygrad_cnn.kernels.pool import select
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, lanes
@@ -41,6 +41,22 @@ def _pack_filters(
             for c in range(depth):
                 for r in range(rows):
                     panels[block, t * depth + c, r] = w[first + r * row + c * step + taps[t]]
+
+
+def filter_panels(gradient: bool, w: np.ndarray, taps: np.ndarray, groups: int, count: int, rows: int) -> np.ndarray:
+    """Return the filters in panels (groups * blocks, taps * channels, rows): what a tile reads lies in its order.
+
+    A group has ``count`` results. The gradient exchanges the roles of input and output channels.
+    """
+    plane, depth = w.shape[2] * w.shape[3], w.shape[0] // groups if gradient else w.shape[1]
+    row, step = (plane, count * plane) if gradient else (depth * plane, plane)
+    blocks = -(-count // rows)
+    panels = buffers.empty((groups * blocks, len(taps) * depth, rows), w.dtype)
+    threads.split(
+        _pack_filters, groups * blocks, np.ascontiguousarray(w).reshape(-1), taps, panels, blocks, count, depth, row,
+        step, work=4 * panels.size,
+    )  # fmt: skip
+    return panels
 
 
 @device
@@ -126,7 +142,7 @@ def _convolve(
                         turn(sums, source + line // 4, sums_apart, 0, index, target, y_apart, 0, lane, numbers)
 
 
-def pays(n: int, x: tuple[int, ...], y: tuple[int, ...], taps: int, dtype: np.dtype) -> bool:
+def pays(n: int, x: tuple[int, ...], y: tuple[int, ...], taps: int, stride: Pair, dtype: np.dtype) -> bool:
     """Say whether a convolution from n images x (C, H, W) to y (O, OH, OW) is done this way; taps: products an output.
 
     The lanes must be filled, and a number that is turned must be used often, less so where all fit a cache.
@@ -134,7 +150,8 @@ def pays(n: int, x: tuple[int, ...], y: tuple[int, ...], taps: int, dtype: np.dt
     lane, turned = lanes(dtype), math.prod(x) + math.prod(y)
     products = math.prod(y) * taps
     small = math.prod(x) + MOST_ROWS * y[1] * y[2] <= STRIP
-    return 4 * n >= 3 * -(-n // lane) * lane and products >= (8 if small else 100) * turned and math.prod(x) > 0
+    least = 8 if small else 100 if stride == (1, 1) else 50  # with a stride the other way copies number by number
+    return 4 * n >= 3 * -(-n // lane) * lane and products >= least * turned and math.prod(x) > 0
 
 
 def convolve(
@@ -151,14 +168,8 @@ def convolve(
     rows, taps, *program, size, outputs, apart = plan(
         gradient, window, x.shape, (n, maps, *out), groups, lane, bool(index.size)
     )
-    blocks = groups * -(-count // rows)
-    plane = w.shape[2] * w.shape[3]
-    panels = buffers.empty((blocks, len(taps) * depth, rows), x.dtype)
-    row, step = (plane, count * plane) if gradient else (depth * plane, plane)
-    threads.split(
-        _pack_filters, blocks, np.ascontiguousarray(w).reshape(-1), taps, panels, blocks // groups, count, depth, row,
-        step, work=4 * panels.size,
-    )  # fmt: skip
+    panels = filter_panels(gradient, w, taps, groups, count, rows)
+    blocks = len(panels)
     strips = -(-n // lane) * len(program[1])
     chunks = min(blocks, -(-threads.PIECES // strips))
     pieces = threads.pieces_of(strips * chunks)
@@ -167,5 +178,5 @@ def convolve(
         np.zeros(maps, x.dtype) if b is None else np.ascontiguousarray(b), *program, *apart, scale, shift,
         y.reshape(n, maps, -1), index.reshape(-1), buffers.empty((pieces, size), x.dtype),
         buffers.empty((pieces, rows, 4 if index.size else 1, outputs * lane), x.dtype), groups, count, chunks, relu,
-        work=n * maps * out[0] * out[1] * depth * plane // threads.MULTIPLY_ADDS,
+        work=n * maps * out[0] * out[1] * depth * w[0, 0].size // threads.MULTIPLY_ADDS,
     )  # fmt: skip

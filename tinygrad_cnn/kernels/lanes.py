@@ -23,7 +23,7 @@ from tinygrad_cnn.kernels.tile import VECTORS, rows_for
 # A strip should read no more vectors: they leave half of the second cache to filters and results.
 STRIP = 2**13
 # Turning a vector of numbers into lanes, or back, costs about as much as this many multiply-adds.
-TURN = 25
+TURN = 30
 
 
 class Axis(NamedTuple):
@@ -146,7 +146,8 @@ def _strip_size(
         spans = [_reads(axes[d], (0, size)) for d, size in ((0, h), (1, w))]
         tall, wide = (min(last - first, length) for (first, last), length in zip(spans, image, strict=True))
         tiles = -(-h * w // (len(axes[0]) * len(axes[1]) * vectors)) * vectors * len(axes[0]) * len(axes[1])
-        turns = whole * tall * (wide if w == out[1] else -(-wide // lane) * lane) + maps * h * w
+        wide_in, wide_out = (size if w == out[1] else -(-size // lane) * lane for size in (wide, w))
+        turns = whole * tall * wide_in + maps * h * wide_out
         cost = (tiles * taps * maps + TURN * turns) * -(-out[0] // h) * -(-out[1] // w)
         cost *= max(1, (tall * wide * whole + rows * h * w) / STRIP) ** 0.2
         best = min(best, (cost, (h, w)))

@@ -163,9 +163,6 @@ class Emitter:
         builder.position_at_end(end)
 
 
-_Emitter = Emitter
-
-
 @intrinsic
 def _outer_tile(  # type: ignore[no-untyped-def]
     typing, a, a_start, a_row, a_step, b, b_start, table, table_start, depth, y, y_start, y_row, rows, vectors, add
