@@ -75,12 +75,19 @@ def adjust(line: ndarray, scale: ndarray, shift: ndarray, o: int, relu: bool) ->
 @device
 def keep_largest(corners: ndarray) -> None:
     """Of four rows, the corners of windows, leave the largest in row 0 and its number in row 1, as max_pool2d does."""
-    first, second, third, fourth = corners
+    first, second, third, fourth = corners[0], corners[1], corners[2], corners[3]
+    zero, one, two, three = (corners.dtype.type(0), corners.dtype.type(1), corners.dtype.type(2), corners.dtype.type(3))
     for j in range(len(first)):
-        best, where = first[j], corners.dtype.type(0)
-        for number, value in ((1, second[j]), (2, third[j]), (3, fourth[j])):
-            wins = (value > best) | (value != value)
-            best, where = select(wins, value, best), select(wins, corners.dtype.type(number), where)
+        best, where = first[j], zero
+        value = second[j]
+        wins = (value > best) | (value != value)
+        best, where = select(wins, value, best), select(wins, one, where)
+        value = third[j]
+        wins = (value > best) | (value != value)
+        best, where = select(wins, value, best), select(wins, two, where)
+        value = fourth[j]
+        wins = (value > best) | (value != value)
+        best, where = select(wins, value, best), select(wins, three, where)
         first[j], second[j] = best, where
 
 
