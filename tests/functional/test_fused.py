@@ -15,6 +15,12 @@ DTYPES = [np.float32, np.float64]
 GEOMETRIES = {
     "plain": ((2, 3, 9, 8), (5, 3, 3, 2), conv_geometry("conv2d", (3, 2), 1, 0, 1, 1)),
     "padding": ((3, 1, 6, 7), (6, 1, 5, 5), conv_geometry("conv2d", (5, 5), 1, 2, 1, 1)),
+    "where Winograd's algorithm is chosen": (
+        (8, 32, 20, 18),
+        (32, 32, 3, 3),
+        conv_geometry("conv2d", (3, 3), 1, 1, 1, 1),
+    ),
+    "images in lanes": ((16, 3, 9, 10), (6, 3, 5, 5), conv_geometry("conv2d", (5, 5), 1, 2, 1, 1)),
     "stride, dilation, groups": ((2, 4, 13, 11), (6, 2, 3, 2), conv_geometry("conv2d", (3, 2), (2, 1), 1, (1, 2), 2)),
 }
 RUNS = [Run(True, True, ("a", "b", "c")), Run(True, False, ("a", "b")), Run(False, True, ("a", "c"))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn.kernels import activation, buffers, conv_lanes, conv_pointwise, norm, pool_2x2
+from tinygrad_cnn.kernels import activation, buffers, conv_lanes, conv_pointwise, norm, pool_2x2, winograd
 from tinygrad_cnn.kernels.conv import conv2d
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 
@@ -27,13 +27,14 @@ def conv2d_fused(
     oh, ow = window.out_size("conv2d", (height, width))
     shape = (n, o, oh // 2, ow // 2) if pool else (n, o, oh, ow)
     taps = depth * size[0] * size[1]
-    plain = conv_pointwise.pays(window, x.shape, o, groups, x.dtype)
+    m = winograd.choose(x.dtype, x.shape, w.shape, stride, padding, dilation, groups)
+    plain = m or conv_pointwise.pays(window, x.shape, o, groups, x.dtype)
     if 0 not in shape and not plain and conv_lanes.pays(n, x.shape[1:], (o, oh, ow), taps, stride, x.dtype):
         y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), np.uint8)
         a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
         conv_lanes.convolve(False, x, w, b, y, window, groups, index, a, c, relu)
         return y, index if pool else None
-    y = conv2d(x, w, b, stride, padding, dilation, groups)
+    y = winograd.conv2d(x, w, b, padding, m) if m else conv2d(x, w, b, stride, padding, dilation, groups)
     if scale is not None and shift is not None:
         y = norm.scale_shift(y.reshape(n, o, oh * ow), scale, shift).reshape(y.shape)
     if relu:
