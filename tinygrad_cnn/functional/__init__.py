@@ -45,6 +45,22 @@ from tinygrad_cnn.functional.joining import cat, pad, stack
 from tinygrad_cnn.functional.label import one_hot
 from tinygrad_cnn.functional.linalg import bmm, linear, matmul, rmatmul
 from tinygrad_cnn.functional.loss import cross_entropy, mse_loss, nll_loss
+from tinygrad_cnn.functional.loss_binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    sigmoid_focal_loss,
+    soft_margin_loss,
+)
+from tinygrad_cnn.functional.loss_difference import huber_loss, kl_div, l1_loss, smooth_l1_loss
+from tinygrad_cnn.functional.loss_margin import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    pairwise_distance,
+    triplet_margin_loss,
+)
 from tinygrad_cnn.functional.norm import batch_norm
 from tinygrad_cnn.functional.picking import gather, scatter_add, take_along_axis
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
@@ -67,12 +83,16 @@ __all__ = [
     "astype",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "bmm",
     "cat",
     "chunk",
     "clamp",
     "clone",
     "conv2d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "cumsum",
     "div",
@@ -86,7 +106,11 @@ __all__ = [
     "gather",
     "ge",
     "gt",
+    "hinge_embedding_loss",
+    "huber_loss",
     "index",
+    "kl_div",
+    "l1_loss",
     "le",
     "leaky_relu",
     "linear",
@@ -94,6 +118,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "lt",
+    "margin_ranking_loss",
     "matmul",
     "max",
     "max_pool2d",
@@ -103,12 +128,14 @@ __all__ = [
     "minimum",
     "mse_loss",
     "mul",
+    "multi_margin_loss",
     "ne",
     "neg",
     "nll_loss",
     "norm",
     "one_hot",
     "pad",
+    "pairwise_distance",
     "permute",
     "pixel_shuffle",
     "pixel_unshuffle",
@@ -124,7 +151,10 @@ __all__ = [
     "rsub",
     "scatter_add",
     "sigmoid",
+    "sigmoid_focal_loss",
     "sign",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "sort",
     "split",
@@ -139,6 +169,7 @@ __all__ = [
     "tile",
     "topk",
     "transpose",
+    "triplet_margin_loss",
     "unflatten",
     "unsqueeze",
     "var",

@@ -14,7 +14,8 @@ from tinygrad_cnn.functional.arithmetic import mul, sub
 from tinygrad_cnn.functional.elementwise import astype, neg, where
 from tinygrad_cnn.functional.label import checked_labels, one_hot
 from tinygrad_cnn.functional.linalg import same_float
-from tinygrad_cnn.functional.reduce import mean, sum
+from tinygrad_cnn.functional.reduce import sum
+from tinygrad_cnn.functional.reduction import check_pair, check_reduction, reduced
 from tinygrad_cnn.functional.shape import expand, permute, reshape, shape_of, unsqueeze
 from tinygrad_cnn.kernels import loss as kernel
 from tinygrad_cnn.state import place
@@ -214,7 +215,7 @@ def _cross_entropy_of_probabilities(x: Any, target: Any, weight: Any, reduction:
     q = target * (1 - e) + e / classes if e else target
     if weight is not None:
         q = mul(q, reshape(weight, classes, *(1,) * (len(x.shape) - 2)))
-    return _reduced(neg(sum(mul(q, log_softmax(x, 1)), 1)), reduction)
+    return reduced(neg(sum(mul(q, log_softmax(x, 1)), 1)), reduction)
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -229,13 +230,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     >>> float(mse_loss(np.array([1.0, 5.0]), np.array([1.0, 3.0])))
     2.0
     """
-    _check_reduction("mse_loss", reduction)
-    same_float("mse_loss", input=input, target=target)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"{place('mse_loss')}: input {input.shape} and target {target.shape} must have one shape, or broadcasting "
-            "would compare every input with every target; reshape() or squeeze() one of them"
-        )
+    check_pair("mse_loss", input, target, reduction)
     if reduction != "none":
         return MSELoss(math.prod(input.shape) if reduction == "mean" else 1).apply(input, target)
     difference = sub(input, target)
@@ -243,15 +238,6 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 
 # --- arguments ---------------------------------------------------------------------------------------------------
-
-
-def _check_reduction(op: str, reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{place(op)}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-
-
-def _reduced(losses: Any, reduction: str) -> Any:
-    return losses if reduction == "none" else mean(losses) if reduction == "mean" else sum(losses)
 
 
 def _without_batch(y: Any, input: Any, reduction: str) -> Any:
@@ -262,7 +248,7 @@ def _scores_and_target(
     op: str, input: Any, target: Any, weight: Any, reduction: str, probabilities: bool = False
 ) -> tuple[Any, Any]:
     """Check everything but the labels; return input (N, C, ...) and target, with a batch axis."""
-    _check_reduction(op, reduction)
+    check_reduction(op, reduction)
     same_float(op, input=input, weight=weight)
     target = target if isinstance(target, Variable) else np.asarray(target)
     x_shape, shape = input.shape, target.shape

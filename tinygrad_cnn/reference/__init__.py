@@ -19,6 +19,17 @@ from tinygrad_cnn.reference.activation import (
 from tinygrad_cnn.reference.conv import conv2d, conv2d_input_grad, conv2d_weight_grad, patch_matrix
 from tinygrad_cnn.reference.linalg import linear, matmul
 from tinygrad_cnn.reference.loss import cross_entropy, cross_entropy_grad, mse_loss, nll_loss
+from tinygrad_cnn.reference.loss_pairs import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    kl_div,
+    multi_margin_loss,
+    pairwise_distance,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
 from tinygrad_cnn.reference.norm import batch_norm, batch_norm_grad, batch_norm_statistics
 from tinygrad_cnn.reference.pool import (
     adaptive_avg_pool2d,
@@ -41,11 +52,15 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_statistics",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "cosine_similarity",
     "cross_entropy",
     "cross_entropy_grad",
+    "kl_div",
     "leaky_relu",
     "leaky_relu_grad",
     "linear",
@@ -55,14 +70,19 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_grad",
     "mse_loss",
+    "multi_margin_loss",
     "nll_loss",
+    "pairwise_distance",
     "patch_matrix",
     "relu",
     "relu_grad",
     "rmsprop",
     "sgd",
     "sigmoid",
+    "sigmoid_focal_loss",
     "sigmoid_grad",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmax_grad",
     "tanh",

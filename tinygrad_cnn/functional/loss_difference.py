@@ -1,0 +1,80 @@
+"""Losses of the difference between input and target, element by element, and of two distributions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cnn.functional.arithmetic import div, mul, sub
+from tinygrad_cnn.functional.elementwise import abs, exp, log, where
+from tinygrad_cnn.functional.reduce import sum
+from tinygrad_cnn.functional.reduction import check_pair, reduced
+from tinygrad_cnn.state import place
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """Return the absolute differences |input - target|; input and target of one shape and dtype.
+
+    >>> import numpy as np
+    >>> float(l1_loss(np.array([1.0, 5.0]), np.array([1.0, 3.0])))
+    1.0
+    """
+    check_pair("l1_loss", input, target, reduction)
+    return reduced(abs(sub(input, target)), reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """Return d**2 / (2 * beta) where d = |input - target| is below beta, and d - beta / 2 elsewhere.
+
+    With beta 0 it is the L1 loss; Girshick (2015), https://arxiv.org/abs/1504.08083. Input and target are of one shape
+    and dtype.
+
+    >>> import numpy as np
+    >>> smooth_l1_loss(np.array([0.5, 3.0]), np.zeros(2), "none")
+    array([0.125, 2.5  ])
+    """
+    check_pair("smooth_l1_loss", input, target, reduction)
+    if not beta >= 0:
+        raise ValueError(f"{place('smooth_l1_loss')}: beta must not be negative, got {beta}")
+    d = abs(sub(input, target))
+    return reduced(where(d < beta, mul(mul(d, d), 0.5 / beta), sub(d, 0.5 * beta)) if beta else d, reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+    """Return d**2 / 2 where d = |input - target| is at most delta, and delta * (d - delta / 2) elsewhere.
+
+    Huber (1964), https://doi.org/10.1214/aoms/1177703732. It is delta times `smooth_l1_loss` with beta = delta.
+
+    >>> import numpy as np
+    >>> huber_loss(np.array([0.5, 3.0]), np.zeros(2), "none", delta=2.0)
+    array([0.125, 4.   ])
+    """
+    check_pair("huber_loss", input, target, reduction)
+    if not delta > 0:
+        raise ValueError(f"{place('huber_loss')}: delta must be positive, got {delta}")
+    d = abs(sub(input, target))
+    return reduced(where(d <= delta, mul(mul(d, d), 0.5), mul(sub(d, 0.5 * delta), delta)), reduction)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+    """Return target * (log(target) - input): summed, the divergence of the target from the input's distribution.
+
+    Args:
+        input: log-probabilities, any shape.
+        target: probabilities of the same shape and dtype (0 contributes 0); log-probabilities with ``log_target``.
+        reduction: 'none', 'sum', 'mean' over all elements, or 'batchmean': the sum over the size of the first axis,
+            which is the divergence per sample.
+        log_target: whether the target holds logarithms.
+
+    >>> import numpy as np
+    >>> p = np.array([[0.5, 0.5]])
+    >>> float(kl_div(np.log(p), np.array([[1.0, 0.0]]), "batchmean"))        # log 2
+    0.693147...
+    """
+    check_pair("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
+    if log_target:
+        losses = mul(exp(target), sub(target, input))
+    else:
+        losses = sub(mul(target, log(where(target == 0, 1.0, target))), mul(target, input))
+    if reduction == "batchmean":
+        return div(sum(losses), input.shape[0] if input.shape else 1)
+    return reduced(losses, reduction)
