@@ -16,8 +16,9 @@ PACKAGE = ROOT / "tinygrad_cnn"
 # Functions of functional/ that serve the operations and are none themselves.
 INTERNAL = {
     "array_key", "axes_tuple", "axis_index", "by_channel", "check_pair", "check_reduction", "checked_geometry",
-    "checked_labels", "conv_geometry", "either", "flat", "gate", "is_basic", "ndim_of", "over_channels", "over_pixels",
-    "read", "reduced", "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of", "sizes", "sum_to",
+    "checked_labels", "conv_geometry", "draw_mask", "either", "flat", "gate", "is_basic", "ndim_of", "over_channels",
+    "over_pixels", "read", "reduced", "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of",
+    "sizes", "sum_to",
 }  # fmt: skip
 
 # Files of kernels/ that compute no operation, or that of another file in another way; and functions that are a part of

@@ -22,13 +22,16 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "leaky_relu_grad": ("gy", "x", "slope"),
     "sigmoid": ("x",),
     "sigmoid_grad": ("gy", "y"),
+    "masked": ("x", "mask", "scale"),
     "tanh": ("x",),
     "tanh_grad": ("gy", "y"),
 }
 
 
 def arguments(name: str, shape: tuple[int, ...], dtype: type) -> list:
-    return [0.1 if argument == "slope" else rng.normal(size=shape).astype(dtype) for argument in FUNCTIONS[name]]
+    made = {"slope": lambda: 0.1, "scale": lambda: 1.25, "mask": lambda: np.asarray(rng.random(shape) < 0.5)}
+    array = lambda: rng.normal(size=shape).astype(dtype)
+    return [made.get(argument, array)() for argument in FUNCTIONS[name]]
 
 
 @kernel(writes="y z")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
+from tinygrad_cnn.kernels.activation import masked
 from tinygrad_cnn.state import generator_for, place
 
 
@@ -21,7 +23,7 @@ class Dropout(Function):
         self.mask, self.scale = mask, scale
 
     def forward(self, x: ndarray) -> ndarray:
-        return np.where(self.mask, x * x.dtype.type(self.scale), x.dtype.type(0))
+        return masked(x, self.mask, self.scale)
 
     def grad_x(self, gy: Any) -> Any:
         return Dropout(self.mask, self.scale).apply(gy)
@@ -58,5 +60,11 @@ def dropout(
         return input
     if p == 1:
         return Dropout(np.zeros(input.shape, bool), 1.0).apply(input)
-    draws = generator_for("dropout", generator).random(input.shape, np.float32)
-    return Dropout(np.asarray(draws >= p), 1 / (1 - p)).apply(input)
+    return Dropout(draw_mask(p, input.shape, generator_for("dropout", generator)), 1 / (1 - p)).apply(input)
+
+
+def draw_mask(p: float, shape: tuple[int, ...], generator: np.random.Generator) -> ndarray:
+    """Return bools that are False with probability p (to 32 bits, of which a generator gives two at a time)."""
+    count = math.prod(shape)
+    bits = generator.integers(0, 2**64, -(-count // 2), np.uint64).view(np.uint32)[:count]
+    return (bits >= np.uint32(min(round(p * 2**32), 2**32 - 1))).reshape(shape)

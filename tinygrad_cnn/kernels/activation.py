@@ -139,6 +139,19 @@ def relu_grad(gy: ndarray, y: ndarray) -> ndarray:
 
 
 @kernel
+def _masked(x: ndarray, mask: ndarray, y: ndarray, scale: float, start: int, stop: int) -> None:
+    x, mask, y = x[start:stop], mask[start:stop], y[start:stop]
+    zero, scale = x.dtype.type(0), x.dtype.type(scale)
+    for i in range(len(y)):
+        y[i] = x[i] * scale if mask[i] else zero  # selected, not multiplied: 0 * inf would be NaN
+
+
+def masked(x: ndarray, mask: ndarray, scale: float) -> ndarray:
+    """Return x * scale where the mask (bools) holds and 0 elsewhere: dropout and its gradient."""
+    return _elementwise(_masked, x, mask, scalars=(float(scale),))
+
+
+@kernel
 def _leaky_relu(x: ndarray, y: ndarray, slope: float, start: int, stop: int) -> None:
     x, y = x[start:stop], y[start:stop]
     zero, slope = x.dtype.type(0), x.dtype.type(slope)

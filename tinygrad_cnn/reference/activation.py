@@ -18,6 +18,15 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 
 @in_float64
+def masked(x: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+    """Return x * scale where the mask holds and 0 elsewhere.
+
+    >>> masked(np.array([1.0, 2.0]), np.array([True, False]), 4.0)
+    array([4., 0.])
+    """
+    return np.where(mask, x * x.dtype.type(scale), 0).astype(x.dtype)
+
+
 def relu_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return gx = gy where y > 0, else 0, so the slope at 0 is 0. Where y is NaN, gy passes, as in PyTorch.
 
@@ -45,6 +54,33 @@ def leaky_relu_grad(gy: np.ndarray, x: np.ndarray, slope: float) -> np.ndarray:
     array([0.3, 3. ])
     """
     return np.where(x > 0, gy, slope * gy)
+
+
+@in_float64
+def prelu(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Flatten what is negative, by the slope of each channel: y[n, c] = x[n, c] where x > 0, else w[c] * x[n, c].
+
+    >>> prelu(np.array([[-1.0, -1.0]]), w=np.array([0.1, 0.5]))
+    array([[-0.1, -0.5]])
+    """
+    y = np.zeros(x.shape)
+    for c in range(x.shape[1]):
+        y[:, c] = np.where(x[:, c] > 0, x[:, c], w[c] * x[:, c])
+    return y
+
+
+@in_float64
+def prelu_grad(gy: np.ndarray, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return gx, which is gy where x > 0, else w[c] * gy; and gw[c] = sum of gy * x where x <= 0.
+
+    >>> prelu_grad(np.array([[3.0, 3.0]]), x=np.array([[-1.0, 2.0]]), w=np.array([0.1, 0.5]))
+    (array([[0.3, 3. ]]), array([-3.,  0.]))
+    """
+    gx, gw = np.zeros(x.shape), np.zeros(w.shape)
+    for c in range(x.shape[1]):
+        gx[:, c] = np.where(x[:, c] > 0, gy[:, c], w[c] * gy[:, c])
+        gw[c] = np.where(x[:, c] > 0, 0, gy[:, c] * x[:, c]).sum()
+    return gx, gw
 
 
 @in_float64
