@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,25 @@ def test_workers_that_sleep_use_no_processor_time_and_wake_for_much_work_only() 
     Noted(8, work=ASLEEP_BELOW - 1)
     assert len(sleeping) == 2
     assert max(Noted(8, patience=20_000, work=ASLEEP_BELOW).most for _ in range(3)) == 3
+
+
+def test_a_launch_that_comes_while_a_worker_falls_asleep_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool: Any = object.__new__(threads._Pool)
+    pool.words, pool.looks, pool.sleeping = np.zeros(threads._WORDS, np.int64), 1, deque()
+    rounds: list[int] = []
+
+    def serve(words: np.ndarray, looks: int) -> None:
+        rounds.append(looks)
+        words[threads._LEFT] = len(rounds) == 1  # after its last look, before it sleeps
+        words[threads._CLOSED] = len(rounds) == 2
+
+    monkeypatch.setattr(threads, "_serve", serve)
+    worker = threading.Thread(target=pool._work, daemon=True)
+    worker.start()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert len(rounds) == 2
+    assert len(pool.sleeping) == 1
 
 
 def test_a_process_ends_cleanly_right_after_a_launch() -> None:

@@ -190,7 +190,13 @@ class _Pool:
             self.sleeping.append(wake)
             if self.words[_CLOSED]:
                 return
-            wake.acquire()
+            if self.words[_LEFT] <= 0:
+                wake.acquire()
+            else:  # a launch came when this thread was no longer awake and not yet asleep: nobody has woken it
+                try:
+                    self.sleeping.remove(wake)
+                except ValueError:  # or somebody just does
+                    wake.acquire()
 
     def wake(self) -> None:
         while self.sleeping:
