@@ -132,3 +132,15 @@ def test_the_winograd_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYGRAD_CNN_WINOGRAD", "off")
     with pytest.raises(ValueError, match="TINYGRAD_CNN_WINOGRAD must be 0 or 1, got 'off'"):
         state.get_winograd()
+
+
+def test_strict_sizes_end_with_the_block_and_stay_in_their_thread() -> None:
+    seen: list[bool] = []
+    with pytest.raises(KeyError), state.strict_sizes():
+        assert state.sizes_are_strict.get()
+        thread = threading.Thread(target=lambda: seen.append(state.sizes_are_strict.get()))
+        thread.start()
+        thread.join()
+        raise KeyError
+    assert not state.sizes_are_strict.get()
+    assert seen == [False]

@@ -32,7 +32,7 @@ from tinygrad_cnn.creation import (
     zeros,
     zeros_like,
 )
-from tinygrad_cnn.state import get_num_threads, get_winograd, manual_seed, set_num_threads, set_winograd
+from tinygrad_cnn.state import get_num_threads, get_winograd, manual_seed, set_num_threads, set_winograd, strict_sizes
 from tinygrad_cnn.tensor import Tensor
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "set_grad_enabled",
     "set_num_threads",
     "set_winograd",
+    "strict_sizes",
     "tensor",
     "zero_derivative",
     "zeros",

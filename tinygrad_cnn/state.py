@@ -1,6 +1,7 @@
 """Everything that is global, and nothing else is.
 
-Per thread (context variables): whether operations are recorded, who observes them, and inside which module they run.
+Per thread (context variables): whether operations are recorded, who observes them, inside which module they run, and
+whether output sizes are strict.
 Per process: the default random generator, the clock, the number of threads, whether Winograd's algorithm may be used,
 and who is told of compilations. This file
 imports only the standard library and NumPy and is open to every floor of the house.
@@ -9,7 +10,8 @@ imports only the standard library and NumPy and is open to every floor of the ho
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from typing import Any, NamedTuple
@@ -33,6 +35,9 @@ recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 # The dotted name of the module whose forward is running ("features.0"), "" outside of any module.
 module_path: ContextVar[str] = ContextVar("module_path", default="")
 
+# Whether an output size whose stride leaves pixels unread is an error: inside `with strict_sizes()`.
+sizes_are_strict: ContextVar[bool] = ContextVar("sizes_are_strict", default=False)
+
 # One clock orders everything that happens: recorded nodes and writes to memory (autograd/engine.py). A count() is
 # advanced atomically under the interpreter lock.
 tick: Callable[[], int] = count(1).__next__
@@ -53,6 +58,26 @@ def observe(observer: Callable[..., None] | None) -> Callable[..., None] | None:
     found = recording.get() or Recording()
     recording.set(Recording(found.paused_by, observer) if observer or found.paused_by else None)
     return found.observer
+
+
+@contextmanager
+def strict_sizes() -> Iterator[None]:
+    """Make it an error, in this thread, that the stride of a convolution or pooling leaves pixels unread.
+
+    Elsewhere the last rows and columns that do not fill a stride are silently ignored, as in PyTorch.
+
+    >>> import numpy as np, tinygrad_cnn
+    >>> with tinygrad_cnn.strict_sizes():
+    ...     tinygrad_cnn.functional.max_pool2d(np.ones((1, 4, 7)), 2)
+    Traceback (most recent call last):
+        ...
+    ValueError: max_pool2d: the last 1 of the width would not be read: (padded width 7 - window 2) % stride 2 = 1...
+    """
+    token = sizes_are_strict.set(True)
+    try:
+        yield
+    finally:
+        sizes_are_strict.reset(token)
 
 
 _DEFAULT_SEED = 0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_cnn import Tensor, grad, reference
+from tinygrad_cnn import Tensor, grad, reference, strict_sizes
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.functional import conv
@@ -187,7 +187,7 @@ X, W = np.ones((2, 4, 5, 6), np.float32), np.ones((6, 2, 3, 2), np.float32)
         ((X[:, :2], W, None, 1, 0, 1, 0), "groups must be at least 1, got 0"),
         ((X[:, :2], W, None, 1, 0, (3, 1)), r"height 5 \+ padding 0 \+ 0 = 5, .* = 3\*\(3 - 1\) \+ 1 = 7"),
         ((X[:, :2], W, None, (1, 2), "same"), r"padding='same' needs stride 1, got \(1, 2\)"),
-        ((X[:, :2], W, None, 1, "full"), "padding must be numbers, 'valid' or 'same', got 'full'"),
+        ((X[:, :2], W, None, 1, "full"), "padding must be numbers, 'valid', 'same' or 'same_tf', got 'full'"),
         ((X[:, :2], W[:, :, :0]), "kernel height must be at least 1, got 0"),
         ((X[:, :2], W, None, 1, 10**6), r"array of shape \(2, 6, 2000005, 2000006\) with .* elements"),
     ],
@@ -220,3 +220,32 @@ def test_an_error_leaves_the_next_graph_alone() -> None:
         F.conv2d(*tensors, stride=0)
     F.conv2d(*tensors).sum().backward()
     np.testing.assert_allclose(tensors[2].grad.data, np.full(4, 2 * 3 * 5.0))
+
+
+@pytest.mark.parametrize("stride", [1, (2, 3), (4, 1)])
+def test_padding_of_tensorflow(stride: Any, rng: np.random.Generator) -> None:
+    """ceil(H/s) outputs; what has to be added is split evenly, the odd pixel after."""
+    for height, width in ((7, 8), (9, 11), (5, 6)):
+        x, w = rng.standard_normal((1, 2, height, width)), rng.standard_normal((3, 2, 3, 2))
+        y = F.conv2d(x, w, None, stride, "same_tf", (1, 2))
+        around = []
+        for n, s, span in zip((height, width), np.broadcast_to(stride, 2), (3, 3), strict=True):
+            total = max((-(-n // s) - 1) * s + span - n, 0)
+            around.append((total // 2, total - total // 2))
+        assert y.shape[2:] == tuple(-(-n // s) for n, s in zip(x.shape[2:], np.broadcast_to(stride, 2), strict=True))
+        np.testing.assert_array_equal(y, F.conv2d(x, w, None, stride, around, (1, 2)))
+    assert F.conv2d(np.ones((1, 1, 4, 4)), np.ones((1, 1, 1, 1)), stride=3, padding="same_tf").shape == (1, 1, 2, 2)
+
+
+def test_strict_sizes_refuse_a_remainder(rng: np.random.Generator) -> None:
+    x, w = rng.standard_normal((1, 2, 7, 8)), rng.standard_normal((3, 2, 3, 2))
+    loose = F.conv2d(x, w, stride=(2, 4))
+    with strict_sizes():
+        F.conv2d(x, w, stride=(2, 3))
+        message = r"the last 2 of the width would not be read: \(padded width 8 - window 2\) % stride 4 = 2"
+        with pytest.raises(ValueError, match=message):
+            F.conv2d(x, w, stride=(2, 4))
+        with pytest.raises(ValueError, match="avg_pool2d: the last 1 of the height"):
+            F.avg_pool2d(x, 2)
+        assert F.max_pool2d(x, 2, ceil_mode=True).shape == (1, 2, 4, 4)  # the last window hangs over: all is read
+    np.testing.assert_array_equal(F.conv2d(x, w, stride=(2, 4)), loose)

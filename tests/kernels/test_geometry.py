@@ -9,11 +9,16 @@ from tinygrad_cnn.kernels.geometry import (
     MOST_ELEMENTS,
     Window,
     check_elements,
+    check_remainder,
+    for_axes,
+    padding_for_axes,
     padding_pairs,
     pair,
     same_padding,
+    same_tf_padding,
     whole,
 )
+from tinygrad_cnn.state import strict_sizes
 
 NO_PADDING = ((0, 0), (0, 0))
 
@@ -159,3 +164,40 @@ def test_an_absurd_array_is_refused_before_it_is_allocated() -> None:
     check_elements("conv2d", (MOST_ELEMENTS,))
     with pytest.raises(ValueError, match=r"conv2d: .* shape \(1, 100000, 100000\) with 10,000,000,000 elements"):
         check_elements("conv2d", iter((1, 100_000, 100_000)))
+
+
+def test_for_axes_takes_one_number_or_one_for_each_axis() -> None:
+    assert for_axes("max_pool3d", "stride", 2, 3) == (2, 2, 2)
+    assert for_axes("max_pool3d", "stride", [1, 2, 3], 3) == (1, 2, 3)
+    assert for_axes("max_pool1d", "stride", (4,), 1) == (4,)
+    with pytest.raises(
+        ValueError, match=r"max_pool3d: stride must be an int or \(depth, height, width\), got \(1, 2\)"
+    ):
+        for_axes("max_pool3d", "stride", (1, 2), 3)
+    with pytest.raises(ValueError, match=r"max_pool1d: stride must be one int, got \(1, 2\)"):
+        for_axes("max_pool1d", "stride", (1, 2), 1)
+
+
+def test_padding_for_axes() -> None:
+    assert padding_for_axes("conv3d", 1, 3) == ((1, 1),) * 3
+    assert padding_for_axes("conv3d", (1, 0, 2), 3) == ((1, 1), (0, 0), (2, 2))
+    assert padding_for_axes("conv3d", ((1, 0), (0, 2), (3, 3)), 3) == ((1, 0), (0, 2), (3, 3))
+    assert padding_for_axes("conv1d", ((2, 0),), 1) == ((2, 0),)
+    with pytest.raises(ValueError, match="conv3d: padding of the height must be at least 0, got -1"):
+        padding_for_axes("conv3d", ((1, 0), (0, -1), (3, 3)), 3)
+
+
+@pytest.mark.parametrize(
+    ("length", "extent", "stride", "expected"),
+    [(224, 3, 2, (0, 1)), (5, 3, 1, (1, 1)), (5, 4, 1, (1, 2)), (7, 2, 3, (0, 1)), (6, 1, 4, (0, 0))],
+)
+def test_padding_of_tensorflow(length: int, extent: int, stride: int, expected: tuple[int, int]) -> None:
+    assert same_tf_padding(length, extent, stride) == expected
+
+
+def test_check_remainder_speaks_only_inside_strict_sizes() -> None:
+    check_remainder("conv2d", "height", 7, 2, 2, (0, 0), 1)
+    with strict_sizes():
+        check_remainder("conv2d", "height", 7, 2, 2, (0, 1), 1)
+        with pytest.raises(ValueError, match="conv2d: the last 1 of the height"):
+            check_remainder("conv2d", "height", 7, 2, 2, (0, 0), 1)

@@ -72,7 +72,12 @@ def test_padding_as_it_is_kept() -> None:
         ((1, 1, 3), {"stride": 0}, ValueError, "stride must be at least 1, got 0"),
         ((1, 1, 3), {"dilation": 1.5}, TypeError, "dilation must be an int or a pair"),
         ((1, 1, 3), {"padding": -1}, ValueError, "padding must be at least 0, got -1"),
-        ((1, 1, 3), {"padding": "full"}, ValueError, "padding must be numbers, 'valid' or 'same', got 'full'"),
+        (
+            (1, 1, 3),
+            {"padding": "full"},
+            ValueError,
+            "padding must be numbers, .* or 'same_tf', got 'full'",
+        ),
         ((1, 1, 3), {"padding": "same", "stride": 2}, ValueError, r"padding='same' needs stride 1, got \(2, 2\)"),
         ((4, 6, 3), {"groups": 3}, ValueError, "in_channels 4, out_channels 6 and groups 3"),
         ((6, 4, 3), {"groups": 3}, ValueError, "groups must divide both channel counts"),

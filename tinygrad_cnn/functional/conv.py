@@ -19,17 +19,23 @@ from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
 from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, winograd
 from tinygrad_cnn.kernels.geometry import (
+    AXES,
     Padding,
     Pair,
-    Window,
     check_elements,
-    padding_pairs,
-    pair,
+    check_remainder,
+    for_axes,
+    out_length,
+    padding_for_axes,
     same_padding,
+    same_tf_padding,
     whole,
 )
 from tinygrad_cnn.kernels.reduce import channel_sum
-from tinygrad_cnn.state import place
+from tinygrad_cnn.state import place, sizes_are_strict
+
+IMAGE = {1: "L", 2: "H, W", 3: "D, H, W"}
+FILTER = {1: "K", 2: "KH, KW", 3: "KD, KH, KW"}
 
 
 class Geometry(NamedTuple):
@@ -127,8 +133,9 @@ def conv2d(
         weight: (O, C/groups, KH, KW), of the same dtype.
         bias: (O,) or None.
         stride: an int or (vertical, horizontal).
-        padding: zeros around the image: an int, (vertical, horizontal), ((top, bottom), (left, right)), 'valid' (none)
-            or 'same' (the output has the size of the input; stride 1; an odd pixel goes to the bottom and right).
+        padding: zeros around the image: an int, (vertical, horizontal), ((top, bottom), (left, right)), 'valid' (none),
+            'same' (the output has the size of the input; stride 1; an odd pixel goes to the bottom and right), or
+            'same_tf' (TensorFlow's SAME: OH = ceil(H/s), so the padding depends on H).
         dilation: the distance between the pixels that a filter reads: an int or (vertical, horizontal).
         groups: input and output channels are divided into this many groups that do not see each other.
 
@@ -136,7 +143,8 @@ def conv2d(
         (N, O, OH, OW) with OH = (H + top + bottom - d*(KH - 1) - 1)//s + 1, or (O, OH, OW).
 
     Raises:
-        ValueError: shapes that do not fit, with the formula and its numbers.
+        ValueError: shapes that do not fit, with the formula and its numbers; inside `tinygrad_cnn.strict_sizes` also a
+            stride that leaves pixels unread.
         TypeError: dtypes that differ or are not floats.
 
     >>> import numpy as np
@@ -150,27 +158,33 @@ def conv2d(
 
 
 def checked_geometry(
-    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any, op: str = "conv2d"
 ) -> Geometry:
-    """Return the geometry of a convolution of (N, C, H, W), or raise an error that says what does not fit."""
-    same_float("conv2d", input=input, weight=weight, bias=bias)
+    """Return the geometry of a convolution of (N, C, H, W), or raise an error that says what does not fit.
+
+    ``op`` may be conv1d or conv3d too, whose geometry has one or three entries instead of pairs.
+    """
+    same_float(op, input=input, weight=weight, bias=bias)
     shapes = shape_of(input), shape_of(weight), None if bias is None else shape_of(bias)
+    strict = sizes_are_strict.get()
     try:
-        return _geometry_of(*shapes, stride, padding, dilation, groups)
+        return _geometry_of(op, *shapes, stride, padding, dilation, groups, strict)
     except TypeError:  # a list, which the cache cannot hold, or an argument that is wrong
-        return _geometry_of.__wrapped__(*shapes, stride, padding, dilation, groups)
+        return _geometry_of.__wrapped__(op, *shapes, stride, padding, dilation, groups, strict)
 
 
 # A network asks the same questions at every step.
 @lru_cache(maxsize=1024, typed=True)
 def _geometry_of(
-    x: Shape, w: Shape, b: Shape | None, stride: Any, padding: Any, dilation: Any, groups: Any
+    op: str, x: Shape, w: Shape, b: Shape | None, stride: Any, padding: Any, dilation: Any, groups: Any, strict: bool
 ) -> Geometry:
-    if len(w) != 4:
-        raise ValueError(f"{place('conv2d')}: weight must be (O, C/groups, KH, KW), got shape {w}")
-    if len(x) != 4:
-        raise ValueError(f"{place('conv2d')}: input must be (N, C, H, W) or (C, H, W), got shape {x}")
-    geometry = conv_geometry("conv2d", (w[2], w[3]), stride, padding, dilation, groups)
+    axes = int(op[-2])  # conv2d, conv_transpose2d
+    letters, sizes = IMAGE[axes], FILTER[axes]
+    if len(w) != axes + 2:
+        raise ValueError(f"{place(op)}: weight must be (O, C/groups, {sizes}), got shape {w}")
+    if len(x) != axes + 2:
+        raise ValueError(f"{place(op)}: input must be (N, C, {letters}) or (C, {letters}), got shape {x}")
+    geometry = conv_geometry(op, w[2:], stride, padding, dilation, groups, x[2:])
     if x[1] != w[1] * geometry.groups or w[0] % geometry.groups:
         reads = f"expects {w[1]}, its second size"
         if geometry.groups > 1:
@@ -178,29 +192,41 @@ def _geometry_of(
                 f"with groups={groups} reads {w[1]} x {groups} = {w[1] * groups} and makes {w[0]} maps, "
                 "which groups must divide"
             )
-        raise ValueError(f"{place('conv2d')}: input {x} has {x[1]} channels, weight {w} {reads}")
+        raise ValueError(f"{place(op)}: input {x} has {x[1]} channels, weight {w} {reads}")
     if b is not None and b != w[:1]:
-        raise ValueError(f"{place('conv2d')}: bias must have shape ({w[0]},) for weight {w}, got {b}")
-    window = Window((w[2], w[3]), *geometry[:3])
-    check_elements("conv2d", (x[0], max(x[1], w[0]), *window.padded((x[2], x[3]))))
-    window.out_size("conv2d", (x[2], x[3]))
+        raise ValueError(f"{place(op)}: bias must have shape ({w[0]},) for weight {w}, got {b}")
+    padded = (n + before + after for n, (before, after) in zip(x[2:], geometry.padding, strict=True))
+    check_elements(op, (x[0], max(x[1], w[0]), *padded))
+    for axis in zip(AXES[axes], x[2:], w[2:], *geometry[:3], strict=True):
+        out_length(op, *axis)
+        if strict:
+            check_remainder(op, *axis)
     return geometry
 
 
-def conv_geometry(op: str, size: Pair, stride: Any, padding: Any, dilation: Any, groups: Any) -> Geometry:
-    """Return the geometry in pairs, or raise an error that names the argument."""
-    whole(op, "kernel height", size[0], 1)
-    whole(op, "kernel width", size[1], 1)
-    strides, dilations = pair(op, "stride", stride), pair(op, "dilation", dilation)
+def conv_geometry(
+    op: str, size: Shape, stride: Any, padding: Any, dilation: Any, groups: Any, image: Shape = ()
+) -> Geometry:
+    """Return the geometry with an entry for each axis, or raise an error that names the argument."""
+    axes = AXES[len(size)]
+    for axis, length in zip(axes, size, strict=True):
+        whole(op, f"kernel {axis}", length, 1)
+    strides: Any = for_axes(op, "stride", stride, len(axes))
+    dilations: Any = for_axes(op, "dilation", dilation, len(axes))
+    extents = [d * (k - 1) + 1 for d, k in zip(dilations, size, strict=True)]
+    around: Any
     if padding == "same":
-        if strides != (1, 1):
-            raise ValueError(f"{place(op)}: padding='same' needs stride 1, got {strides}; give the padding in pixels")
-        extent = Window(size, strides, ((0, 0), (0, 0)), dilations).extent
-        around = same_padding(extent[0]), same_padding(extent[1])
+        if any(step != 1 for step in strides):
+            raise ValueError(
+                f"{place(op)}: padding='same' needs stride 1, got {strides}; give the padding in pixels, or 'same_tf'"
+            )
+        around = tuple(map(same_padding, extents))
+    elif padding == "same_tf":
+        around = tuple(map(same_tf_padding, image, extents, strides))
     elif isinstance(padding, str) and padding != "valid":
-        raise ValueError(f"{place(op)}: padding must be numbers, 'valid' or 'same', got {padding!r}")
+        raise ValueError(f"{place(op)}: padding must be numbers, 'valid', 'same' or 'same_tf', got {padding!r}")
     else:
-        around = padding_pairs(op, 0 if isinstance(padding, str) else padding)
+        around = padding_for_axes(op, 0 if isinstance(padding, str) else padding, len(axes))
     return Geometry(strides, around, dilations, whole(op, "groups", groups, 1))
 
 

@@ -8,10 +8,20 @@ from typing import Any
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.functional.conv import IMAGE
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.shape import reshape, shape_of
 from tinygrad_cnn.kernels import pool as kernel
-from tinygrad_cnn.kernels.geometry import Pair, Window, check_elements, pair, whole
+from tinygrad_cnn.kernels.geometry import (
+    AXES,
+    Pair,
+    Window,
+    check_elements,
+    check_remainder,
+    for_axes,
+    out_length,
+    whole,
+)
 from tinygrad_cnn.state import place
 
 
@@ -152,13 +162,10 @@ def max_pool2d(
     array([[[5., 7.]]])
     """
     op = "max_pool2d"
-    x = _images(op, input)
-    window = _window(op, kernel_size, stride, padding, dilation)
-    out_size = window.out_size(op, x.shape[2:], ceil_mode)
-    if window.dilation != (1, 1):
-        _check_taps(op, window, x.shape[2:], out_size)
+    x = images(op, input)
+    window, out_size = windows(op, x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     function = MaxPool2d(window, out_size)
-    y = _like(input, function.apply(x))
+    y = like(input, function.apply(x))
     if not return_indices:
         return y
     index = kernel.pixel_index(function.index, x.shape).reshape(y.shape)
@@ -193,13 +200,12 @@ def avg_pool2d(
     array([[[4.5, 6.5]]])
     """
     op = "avg_pool2d"
-    x = _images(op, input)
-    window = _window(op, kernel_size, stride, padding, 1)
-    out_size = window.out_size(op, x.shape[2:], ceil_mode)
+    x = images(op, input)
+    window, out_size = windows(op, x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     divisor = 0
     if divisor_override is not None:
         divisor = whole(op, "divisor_override", divisor_override, 1)
-    return _like(input, AvgPool2d(window, out_size, bool(count_include_pad), divisor).apply(x))
+    return like(input, AvgPool2d(window, out_size, bool(count_include_pad), divisor).apply(x))
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
@@ -221,54 +227,72 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
             [5.5, 7. , 8.5]]])
     """
     op = "adaptive_avg_pool2d"
-    x = _images(op, input)
-    sizes = tuple(output_size) if isinstance(output_size, Iterable) else (output_size, output_size)
-    if len(sizes) == 2:
-        sizes = tuple(n if size is None else size for n, size in zip(x.shape[2:], sizes, strict=True))
-    out_size = pair(op, "output_size", sizes)
-    check_elements(op, (*x.shape[:2], *out_size))
-    return _like(input, AdaptiveAvgPool2d(out_size).apply(x))
+    x = images(op, input)
+    return like(input, AdaptiveAvgPool2d(bins(op, x, output_size)).apply(x))
 
 
-def _images(op: str, input: Any) -> Any:
-    """Return the input as (N, C, H, W)."""
+def images(op: str, input: Any, axes: int = 2) -> Any:
+    """Return the input as (N, C, H, W), or with 1 or 3 axes behind (N, C)."""
     same_float(op, input=input)
     shape = shape_of(input)
-    if len(shape) not in (3, 4) or 0 in shape[-2:]:
+    if len(shape) not in (axes + 1, axes + 2) or 0 in shape[-axes:]:
+        letters = IMAGE[axes]
         raise ValueError(
-            f"{place(op)}: needs images of shape (N, C, H, W) or (C, H, W) with at least one pixel, got {shape}"
+            f"{place(op)}: needs images of shape (N, C, {letters}) or (C, {letters}) with at least one pixel, got "
+            f"{shape}"
         )
-    return input if len(shape) == 4 else reshape(input, 1, *shape)
+    return input if len(shape) == axes + 2 else reshape(input, 1, *shape)
 
 
-def _like(input: Any, y: Any) -> Any:
-    """Drop the batch axis that `_images` added."""
-    return y if len(input.shape) == 4 else reshape(y, *y.shape[1:])
+def like(input: Any, y: Any) -> Any:
+    """Drop the batch axis that `images` added."""
+    return y if len(input.shape) == len(y.shape) else reshape(y, *y.shape[1:])
 
 
-def _window(op: str, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
-    size = pair(op, "kernel_size", kernel_size)
-    steps = size if stride is None else pair(op, "stride", stride)
-    around = pair(op, "padding", padding, 0)
-    window = Window(size, steps, (around[:1] * 2, around[1:] * 2), pair(op, "dilation", dilation))
-    for axis, pad, extent in zip(("height", "width"), around, window.extent, strict=True):
-        if 2 * pad > extent:
+def bins(op: str, x: Any, output_size: Any) -> Any:
+    """Return how many adaptive bins each axis of (N, C, ...) has; None keeps its size."""
+    image = x.shape[2:]
+    sizes = tuple(output_size) if isinstance(output_size, Iterable) else (output_size,) * len(image)
+    if len(sizes) == len(image):
+        sizes = tuple(n if size is None else size for n, size in zip(image, sizes, strict=True))
+    out_size = for_axes(op, "output_size", sizes, len(image))
+    check_elements(op, (*x.shape[:2], *out_size))
+    return out_size
+
+
+def windows(
+    op: str, image: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Any, Any]:
+    """Return the window, with an entry for each axis of the image, and how many of them there are along each."""
+    axes = AXES[len(image)]
+    size: Any = for_axes(op, "kernel_size", kernel_size, len(axes))
+    steps: Any = size if stride is None else for_axes(op, "stride", stride, len(axes))
+    around: Any = tuple((n, n) for n in for_axes(op, "padding", padding, len(axes), 0))
+    window = Window(size, steps, around, for_axes(op, "dilation", dilation, len(axes)))  # type: ignore[arg-type]
+    out_size = []
+    for axis, length, k, s, p, d in zip(axes, image, *window, strict=True):
+        extent = d * (k - 1) + 1
+        if 2 * p[0] > extent:
             raise ValueError(
                 f"{place(op)}: padding may be at most half of the window, or a window could lie outside of the image: "
-                f"along the {axis} padding {pad} > {extent} // 2, where dilation*(size - 1) + 1 = {extent}"
+                f"along the {axis} padding {p[0]} > {extent} // 2, where dilation*(size - 1) + 1 = {extent}"
             )
-    return window
+        out_size.append(out_length(op, axis, length, k, s, p, d, ceil_mode))
+        if not ceil_mode:
+            check_remainder(op, axis, length, k, s, p, d)
+        if d > 1:
+            _check_taps(op, axis, length, out_size[-1], k, s, p[0], d)
+    return window, tuple(out_size)
 
 
-def _check_taps(op: str, window: Window, image: Pair, out_size: Pair) -> None:
+def _check_taps(op: str, axis: str, length: int, out: int, size: int, stride: int, before: int, step: int) -> None:
     """Raise where all taps of a dilated window fall beside the image: such a window has no maximum."""
-    for i, axis in enumerate(("height", "width")):
-        before, step, span = window.padding[i][0], window.dilation[i], window.extent[i]
-        for start in range(-before, out_size[i] * window.stride[i] - before, window.stride[i]):
-            inside = start if start >= 0 else start % step  # the first tap that is not left of the image
-            if inside >= min(image[i], start + span):
-                raise ValueError(
-                    f"{place(op)}: a window sees no pixel: along the {axis} (size {image[i]}) it reads every {step}. "
-                    f"position from {start} to {start + span - 1}. Use less dilation ({step}), padding ({before}) or "
-                    f"stride ({window.stride[i]})"
-                )
+    span = step * (size - 1) + 1
+    for start in range(-before, out * stride - before, stride):
+        inside = start if start >= 0 else start % step  # the first tap that is not left of the image
+        if inside >= min(length, start + span):
+            raise ValueError(
+                f"{place(op)}: a window sees no pixel: along the {axis} (size {length}) it reads every {step}. "
+                f"position from {start} to {start + span - 1}. Use less dilation ({step}), padding ({before}) or "
+                f"stride ({stride})"
+            )

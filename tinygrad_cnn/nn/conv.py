@@ -24,7 +24,8 @@ class Conv2d(Module):
         out_channels: O.
         kernel_size: (KH, KW), or one int for both.
         stride: the step of the filter, an int or (height, width).
-        padding: zeros around the image: an int, (height, width), ((top, bottom), (left, right)), "valid" or "same".
+        padding: zeros around the image: an int, (height, width), ((top, bottom), (left, right)), "valid", "same" or
+            "same_tf" (see `functional.conv2d`).
         dilation: the distance between taps, an int or (height, width).
         groups: in how many groups channels are convolved apart from each other; divides C and O.
         bias: False leaves the bias out.
@@ -101,8 +102,8 @@ class Conv2d(Module):
 def _checked_padding(padding: Any, stride: Pair) -> Pair | Padding | str:
     """Return "valid" or "same" as it is, equal sides as (height, width), others as ((top, bottom), (left, right))."""
     if isinstance(padding, str):
-        if padding not in ("valid", "same"):
-            raise ValueError(f"Conv2d: padding must be numbers, 'valid' or 'same', got {padding!r}")
+        if padding not in ("valid", "same", "same_tf"):
+            raise ValueError(f"Conv2d: padding must be numbers, 'valid', 'same' or 'same_tf', got {padding!r}")
         if padding == "same" and stride != (1, 1):
             raise ValueError(f"Conv2d: padding='same' needs stride 1, got {stride}; give the padding in numbers")
         return padding

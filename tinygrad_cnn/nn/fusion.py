@@ -21,7 +21,7 @@ from tinygrad_cnn.nn.conv import Conv2d
 from tinygrad_cnn.nn.module import Module, tree
 from tinygrad_cnn.nn.norm import BatchNorm2d
 from tinygrad_cnn.nn.pool import MaxPool2d
-from tinygrad_cnn.state import module_path, recording
+from tinygrad_cnn.state import module_path, recording, sizes_are_strict
 
 
 def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
@@ -29,7 +29,7 @@ def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
     if type(modules[at]) is not Conv2d or getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]):
         return 1
     how = recording.get()
-    if how is not None and how.observer is not None:
+    if (how is not None and how.observer is not None) or sizes_are_strict.get():
         return 1
     end = at + 1
     if end < len(modules) and type(modules[end]) is BatchNorm2d:
