@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.checks.case import BILINEAR, Case, apart, normal
+from tinygrad_cnn import reference
+from tinygrad_cnn.checks.case import BILINEAR, Case, Draw, apart, normal
 
 ROWS = np.array([[2, 0, 2, 1], [0, 0, 1, 2]])  # for axis 0 of three: some are picked twice, some never
 LAST = np.array([[3, 0], [1, 1], [-1, 2]])
@@ -117,4 +118,55 @@ PRODUCTS = (
     contraction("ij,ij->j", (3, 4), (3, 4)),
 )
 
-CASES = (*ARRANGEMENTS, *PICKS, *SUMS, *PRODUCTS)
+
+def between(*shape: int) -> Draw:
+    """Draw points of 3 x 4 images, at least a tenth of a pixel from the lines through the centres of pixels."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        cells = rng.integers(-1, [4, 3], shape) + rng.uniform(0.1, 0.9, shape)  # x and y in pixels, some outside
+        return (2 * cells + 1) / [4, 3] - 1
+
+    return draw
+
+
+def resized(mode: str, size: tuple[int, int], align_corners: bool | None = None) -> Case:
+    """Return a case of interpolate for images of 4 x 5."""
+    return Case(
+        "interpolate",
+        lambda x: F.interpolate(x, size, None, mode, align_corners),
+        [normal(2, 1, 4, 5)],
+        BILINEAR,
+        lambda x: reference.interpolate(x, size, mode, bool(align_corners)),
+    )
+
+
+def sampled(padding_mode: str, align_corners: bool) -> Case:
+    """Return a case of grid_sample for images of 3 x 4."""
+    return Case(
+        "grid_sample",
+        lambda x, grid: F.grid_sample(x, grid, "bilinear", padding_mode, align_corners),
+        [normal(2, 3, 3, 4), between(2, 4, 2, 2)],
+        reference=lambda x, grid: reference.grid_sample(x, grid, "bilinear", padding_mode, align_corners),
+    )
+
+
+IMAGES = (
+    resized("nearest", (3, 8)),
+    resized("nearest-exact", (7, 3)),
+    resized("bilinear", (7, 3)),
+    resized("bilinear", (3, 9), True),
+    resized("bicubic", (6, 11)),
+    resized("bicubic", (2, 7), True),
+    Case(
+        "interpolate",
+        lambda x: F.interpolate(x, scale_factor=2, mode="linear"),
+        [normal(2, 3, 4)],
+        BILINEAR,
+        lambda x: reference.interpolate(x[:, :, None], (1, 8), "bilinear")[:, :, 0],
+    ),
+    sampled("zeros", False),
+    sampled("border", False),
+    sampled("zeros", True),
+)
+
+CASES = (*ARRANGEMENTS, *PICKS, *SUMS, *PRODUCTS, *IMAGES)

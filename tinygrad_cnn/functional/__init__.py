@@ -65,6 +65,8 @@ from tinygrad_cnn.functional.norm import batch_norm
 from tinygrad_cnn.functional.picking import gather, scatter_add, take_along_axis
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_cnn.functional.reduce import all, any, mean, prod, std, sum, var
+from tinygrad_cnn.functional.resize import interpolate
+from tinygrad_cnn.functional.sampling import grid_sample
 from tinygrad_cnn.functional.shape import expand, flatten, permute, reshape, squeeze, transpose, unsqueeze
 from tinygrad_cnn.functional.sorting import argsort, sort, topk
 from tinygrad_cnn.functional.sums import cumsum, logsumexp, norm
@@ -105,10 +107,12 @@ __all__ = [
     "flip",
     "gather",
     "ge",
+    "grid_sample",
     "gt",
     "hinge_embedding_loss",
     "huber_loss",
     "index",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "le",

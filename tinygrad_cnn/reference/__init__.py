@@ -56,6 +56,8 @@ from tinygrad_cnn.reference.pool import (
     max_pool2d,
     max_pool2d_grad,
 )
+from tinygrad_cnn.reference.resize import interpolate, resize
+from tinygrad_cnn.reference.sampling import grid_sample, sample, sample_input_grad, sample_weight_grad
 from tinygrad_cnn.reference.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from tinygrad_cnn.reference.update import adam, adamw, rmsprop, sgd
 
@@ -80,9 +82,11 @@ __all__ = [
     "cross_entropy_grad",
     "elu",
     "gelu",
+    "grid_sample",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "interpolate",
     "kl_div",
     "leaky_relu",
     "leaky_relu_grad",
@@ -104,7 +108,11 @@ __all__ = [
     "prelu_grad",
     "relu",
     "relu_grad",
+    "resize",
     "rmsprop",
+    "sample",
+    "sample_input_grad",
+    "sample_weight_grad",
     "selu",
     "sgd",
     "sigmoid",
