@@ -226,3 +226,29 @@ def test_long_float32_sums_keep_their_digits() -> None:
     exact = float(np.float64(np.float32(0.1)) * 1e6)
     assert abs(t.sum().item() / exact - 1) < 1e-6
     assert abs(t.mean().item() / exact * 1e6 - 1) < 1e-6
+
+
+def test_pieces_picks_and_orders_are_methods(rng: np.random.Generator) -> None:
+    x = Tensor(rng.standard_normal((4, 6)), requires_grad=True)
+    index = np.array([[0, 3, 1], [2, 2, 0]])
+    pairs = [
+        *zip(x.split([1, 3]), F.split(x, [1, 3]), strict=True),
+        *zip(x.chunk(3, 1), F.chunk(x, 3, 1), strict=True),
+        *zip(x.sort(0, True), F.sort(x, 0, True), strict=True),
+        *zip(x.topk(2), F.topk(x, 2), strict=True),
+        (x.argsort(), F.argsort(x)),
+        (x.unflatten(1, (2, 3)), F.unflatten(x, 1, (2, 3))),
+        (x.flip(0), F.flip(x, 0)),
+        (x.roll(1, 1), F.roll(x, 1, 1)),
+        (x.tile(2), F.tile(x, 2)),
+        (x.repeat(2, 1), F.repeat(x, 2, 1)),
+        (x.gather(0, index), F.gather(x, 0, index)),
+        (x.scatter_add(0, index, x), F.scatter_add(x, 0, index, x)),
+        (x.cumsum(1), F.cumsum(x, 1)),
+        (x.logsumexp(0), F.logsumexp(x, 0)),
+        (x.norm(1, 0), F.norm(x, 1, 0)),
+        (x[None].bmm(x.T[None]), F.bmm(x[None], x.T[None])),
+    ]
+    for method, function in pairs:
+        assert isinstance(method, Tensor)
+        np.testing.assert_array_equal(method.data, function.data)

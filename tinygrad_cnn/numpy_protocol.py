@@ -6,6 +6,7 @@ Nothing is ever detached silently. Calls through ``np.*`` follow NumPy where Num
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,16 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     return F.clamp(a, a_min if min is None else min, a_max if max is None else max)
 
 
+def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    n, cuts = ary.shape[axis], indices_or_sections
+    if isinstance(cuts, int):
+        if cuts < 1 or n % cuts:
+            raise ValueError(f"np.split: cannot cut an axis of size {n} into {cuts} equal parts")
+        return list(F.split(ary, max(n // cuts, 1), axis))
+    cuts = [0, *(min(max(cut if cut >= 0 else cut + n, 0), n) for cut in cuts), n]
+    return list(F.split(ary, [max(b - a, 0) for a, b in pairwise(cuts)], axis))
+
+
 def _dot(a: Any, b: Any) -> Any:
     ndims = np.ndim(a), np.ndim(b)
     if 0 in ndims:
@@ -109,6 +120,15 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.concatenate: lambda arrays, axis=0: F.cat(arrays, axis),
     np.stack: lambda arrays, axis=0: F.stack(arrays, axis),
     np.where: F.where,
+    np.split: _split,
+    np.tile: lambda A, reps: F.tile(A, *(reps if isinstance(reps, (tuple, list)) else (reps,))),
+    np.flip: lambda m, axis=None: F.flip(m, axis=tuple(range(len(m.shape))) if axis is None else axis),
+    np.roll: F.roll,
+    np.cumsum: lambda a, axis=None: F.cumsum(F.reshape(a, -1) if axis is None else a, axis or 0),
+    np.sort: lambda a, axis=-1: F.sort(a, axis)[0],
+    np.argsort: lambda a, axis=-1: F.argsort(a, axis),
+    np.take_along_axis: F.take_along_axis,
+    np.einsum: F.einsum,
     np.clip: _clip,
     np.pad: _pad,
     np.dot: _dot,

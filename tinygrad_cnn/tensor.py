@@ -290,7 +290,10 @@ class Tensor(InPlace, NumpyProtocol, PythonProtocol):
     max, min, amax, amin, argmax, argmin = F.max, F.min, F.amax, F.amin, F.argmax, F.argmin
     reshape, view, flatten, squeeze, unsqueeze = F.reshape, F.reshape, F.flatten, F.squeeze, F.unsqueeze
     transpose, swapaxes, permute, expand = F.transpose, F.transpose, F.permute, F.expand
-    matmul = F.matmul
+    unflatten, split, chunk, flip, roll, tile, repeat = F.unflatten, F.split, F.chunk, F.flip, F.roll, F.tile, F.repeat
+    gather, scatter_add, sort, argsort, topk = F.gather, F.scatter_add, F.sort, F.argsort, F.topk
+    cumsum, logsumexp, norm = F.cumsum, F.logsumexp, F.norm
+    matmul, bmm = F.matmul, F.bmm
     relu, sigmoid, tanh, softmax, log_softmax = F.relu, F.sigmoid, F.tanh, F.softmax, F.log_softmax
 
 

@@ -22,5 +22,11 @@ def test_flatten(args: tuple[int, ...], shape: tuple[int, ...]) -> None:
     assert nn.Flatten(*args)(X).shape == shape
 
 
+def test_unflatten() -> None:
+    layer = nn.Unflatten(2, [2, -1])
+    assert (layer(X) == X.reshape(2, 3, 2, 2, 5)).all()
+    assert repr(layer) == "Unflatten(dim=2, unflattened_size=(2, -1))"
+
+
 def test_repr() -> None:
     assert repr(nn.Flatten()) == "Flatten(start_dim=1, end_dim=-1)"

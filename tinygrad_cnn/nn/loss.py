@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.tensor import Tensor
-
-_REDUCTIONS = ("mean", "sum", "none")
 
 
 class Loss(Module):
@@ -18,11 +16,13 @@ class Loss(Module):
         reduction: "mean", "sum" or "none" (one loss for each sample).
     """
 
+    REDUCTIONS: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
+
     reduction: str
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        if reduction not in _REDUCTIONS:
-            raise ValueError(f"{type(self).__name__}: reduction must be one of {_REDUCTIONS}, got {reduction!r}")
+        if reduction not in self.REDUCTIONS:
+            raise ValueError(f"{type(self).__name__}: reduction must be one of {self.REDUCTIONS}, got {reduction!r}")
         self.reduction = reduction
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cnn import functional as F
@@ -16,6 +17,28 @@ class Identity(Module):
 
     def forward(self, input: Any) -> Any:
         return input
+
+
+class Unflatten(Module):
+    """Cut the axis ``dim`` into axes of the sizes ``unflattened_size``, one of which may be -1.
+
+    >>> import numpy as np
+    >>> Unflatten(1, (16, 5, -1))(np.zeros((8, 320))).shape
+    (8, 16, 5, 4)
+    """
+
+    dim: int
+    unflattened_size: tuple[int, ...]
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+
+    def forward(self, input: Any) -> Any:
+        return F.unflatten(input, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Flatten(Module):
