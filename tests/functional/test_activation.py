@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinygrad_cnn
 from tinygrad_cnn import Tensor, grad, reference
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.checks.measure import error
@@ -19,6 +20,7 @@ OPS = {
     "tanh": (F.tanh, reference.tanh),
     "softmax": (lambda x: F.softmax(x, 1), lambda x: reference.softmax(x, 1)),
     "log_softmax": (lambda x: F.log_softmax(x, 1), lambda x: reference.log_softmax(x, 1)),
+    "softmin": (lambda x: F.softmin(x, 1), lambda x: reference.softmax(-x, 1)),
 }
 each_op = pytest.mark.parametrize("op", OPS)
 
@@ -157,6 +159,7 @@ def test_agrees_with_torch(op: str, rng: np.random.Generator, torch: Any) -> Non
     theirs = {
         "leaky_relu": lambda x: torch.nn.functional.leaky_relu(x, 0.3),
         "softmax": lambda x: torch.softmax(x, 1),
+        "softmin": lambda x: torch.nn.functional.softmin(x, 1),
         "log_softmax": lambda x: torch.log_softmax(x, 1),
     }.get(op) or getattr(torch, op)
     array, u, v = rng.standard_normal((3, 4, 5, 3))
@@ -169,3 +172,98 @@ def test_agrees_with_torch(op: str, rng: np.random.Generator, torch: Any) -> Non
     if g.requires_grad and h.requires_grad and op not in ("relu", "leaky_relu"):
         (gg,), (hh,) = grad(g, x, v), torch.autograd.grad(h, t, torch.tensor(v))
         assert error(gg.data, hh.numpy()) <= 1e-12
+
+
+PRELU_SHAPES = [((2, 3, 4, 5), 3), ((4, 3), 3), ((2, 3, 4), 1), ((5,), 1), ((), 1)]
+
+
+@pytest.mark.parametrize(("shape", "slopes"), PRELU_SHAPES)
+def test_prelu(
+    shape: tuple[int, ...],
+    slopes: int,
+    rng: np.random.Generator,
+    derivatives: Callable[..., None],
+    both_orders: Callable[..., None],
+) -> None:
+    x, w = np.asarray(away_from_zero(rng, *shape)), rng.standard_normal(slopes)
+    y = F.prelu(x, w)
+    by_channel = w.reshape(-1, *(1,) * (x.ndim - 2)) if slopes > 1 else w[0]
+    np.testing.assert_array_equal(y, np.where(x > 0, x, by_channel * x))
+    derivatives(F.prelu, x, w)
+    both_orders(F.prelu, x, w)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_prelu_at_zero_has_its_slope_and_selects(create_graph: bool) -> None:
+    x, w = Tensor(np.array([[0.0, -1.0, 2.0]]), requires_grad=True), Tensor(np.array([0.3]), requires_grad=True)
+    gx, gw = grad(F.prelu(x, w), [x, w], np.array([[1.0, 2.0, np.inf]]), create_graph=create_graph)
+    assert gx.tolist() == [[0.3, 0.6, np.inf]]
+    assert gw.tolist() == [-2]
+
+
+def test_prelu_agrees_with_torch(rng: np.random.Generator, torch: Any, same_as_torch: Callable[..., None]) -> None:
+    for _ in range(50):
+        x = rng.standard_normal(rng.integers(1, 5, rng.integers(2, 5)))
+        w = rng.standard_normal(rng.choice([1, x.shape[1]]))
+        same_as_torch(F.prelu, torch.nn.functional.prelu, x, w)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight"), [((2, 3), np.ones(2)), ((3,), np.ones(3)), ((2, 3), np.ones((3, 1))), ((2, 3), np.ones(0))]
+)
+def test_prelu_takes_one_slope_or_one_for_each_channel(shape: tuple[int, ...], weight: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"prelu: weight must have shape \(1,\) or \(\d,\), one slope for each"):
+        F.prelu(np.ones(shape), weight)
+
+
+def test_prelu_mixes_no_dtypes() -> None:
+    with pytest.raises(TypeError, match=r"prelu: .* input float64, weight float32"):
+        F.prelu(np.ones((2, 3)), np.ones(3, np.float32))
+
+
+def test_gumbel_softmax_draws_from_the_distribution(rng: np.random.Generator) -> None:
+    p = np.array([0.1, 0.2, 0.7])
+    y = F.gumbel_softmax(np.tile(np.log(p), (20_000, 1)), hard=True, generator=rng)
+    assert set(y.ravel().tolist()) == {0, 1}
+    assert (y.sum(1) == 1).all()
+    np.testing.assert_allclose(y.mean(0), p, atol=0.01)
+
+
+def test_gumbel_softmax_is_sharper_the_smaller_tau() -> None:
+    x = np.zeros((4, 5), np.float32)
+    cold, hot = (F.gumbel_softmax(x, tau, generator=np.random.default_rng(0)) for tau in (0.01, 100.0))
+    assert cold.dtype == np.float32
+    assert cold.max(1).min() > 0.99
+    np.testing.assert_allclose(hot, 0.2, atol=0.03)
+    np.testing.assert_allclose(cold.sum(1), 1, rtol=1e-6)
+    along_0 = F.gumbel_softmax(x, dim=0, generator=np.random.default_rng(0))
+    np.testing.assert_allclose(along_0.sum(0), 1, rtol=1e-6)
+
+
+def test_a_hard_choice_has_the_gradient_of_the_soft_one(
+    rng: np.random.Generator, derivatives: Callable[..., None]
+) -> None:
+    x, u = Tensor(rng.standard_normal((3, 4)), requires_grad=True), rng.standard_normal((3, 4))
+    (soft,), (hard,) = (
+        grad(F.gumbel_softmax(x, 0.5, hard, generator=np.random.default_rng(1)), x, u) for hard in (False, True)
+    )
+    np.testing.assert_array_equal(soft.data, hard.data)
+    derivatives(lambda x: F.gumbel_softmax(x, 0.5, generator=np.random.default_rng(1)), x.data)
+
+
+def test_gumbel_softmax_follows_the_seed() -> None:
+    tinygrad_cnn.manual_seed(3)
+    a = F.gumbel_softmax(np.zeros((2, 3)))
+    tinygrad_cnn.manual_seed(3)
+    np.testing.assert_array_equal(F.gumbel_softmax(np.zeros((2, 3))), a)
+
+
+def test_gumbel_softmax_of_bad_arguments() -> None:
+    with pytest.raises(ValueError, match="gumbel_softmax: the temperature tau must be above 0, got 0"):
+        F.gumbel_softmax(np.zeros(3), 0)
+    with pytest.raises(TypeError, match="gumbel_softmax: needs float32 or float64"):
+        F.gumbel_softmax(np.zeros(3, int))
+    with pytest.raises(IndexError, match="dim 1 is out of range"):
+        F.gumbel_softmax(np.zeros(3), dim=1)
+    with pytest.raises(TypeError, match="generator"):
+        F.gumbel_softmax(np.zeros(3), generator=3)

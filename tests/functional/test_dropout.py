@@ -85,3 +85,61 @@ def test_wrong_types() -> None:
 
 def test_empty_batch() -> None:
     assert F.dropout(np.ones((0, 3))).shape == (0, 3)
+
+
+CHANNELS = {
+    "dropout1d": (F.dropout1d, (5, 7, 4)),
+    "dropout2d": (F.dropout2d, (5, 7, 2, 3)),
+    "dropout3d": (F.dropout3d, (5, 7, 2, 1, 3)),
+}
+each_rank = pytest.mark.parametrize("name", CHANNELS)
+
+
+@each_rank
+def test_whole_channels_are_dropped(name: str, derivatives: Callable[..., None], rng: np.random.Generator) -> None:
+    f, shape = CHANNELS[name]
+    y = f(np.ones(shape, np.float32), 0.4, generator=seeded())
+    assert y.dtype == np.float32
+    channels = y.reshape(35, -1)
+    assert (channels == channels[:, :1]).all()
+    assert set(np.round(channels[:, 0] * 0.6, 6).tolist()) == {0, 1}
+    derivatives(lambda x: f(x, 0.4, generator=seeded()), rng.standard_normal(shape), steps=(1.0,))
+
+
+@each_rank
+def test_channels_all_or_nothing(name: str) -> None:
+    f, shape = CHANNELS[name]
+    x = np.ones(shape)
+    assert not f(x, 1.0).any()
+    assert f(x, 0.0) is x
+    assert f(x, 0.5, False) is x
+    assert f(x[:0]).shape == (0, *shape[1:])
+
+
+@each_rank
+def test_channels_need_their_layout(name: str) -> None:
+    f, shape = CHANNELS[name]
+    with pytest.raises(ValueError, match=rf"{name}: needs shape \(N, C, .*L|W\), got \(5, 7\)"):
+        f(np.ones(shape[:2]))
+    with pytest.raises(ValueError, match=f"{name}: p is the probability"):
+        f(np.ones(shape), 2.0)
+    with pytest.raises(TypeError, match=f"{name}: needs float32 or float64"):
+        f(np.ones(shape, int))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_alpha_dropout_keeps_mean_and_variance(p: float, rng: np.random.Generator) -> None:
+    y = F.alpha_dropout(rng.standard_normal(400_000), p, True, generator=seeded())
+    assert abs(y.mean()) < 0.01
+    assert abs(y.var() - 1) < 0.02
+
+
+def test_alpha_dropout(derivatives: Callable[..., None], rng: np.random.Generator) -> None:
+    derivatives(lambda x: F.alpha_dropout(x, 0.4, True, generator=seeded()), rng.standard_normal((3, 4)))
+    x = np.ones(3, np.float32)
+    assert F.alpha_dropout(x) is x
+    assert F.alpha_dropout(x, 0.0, True) is x
+    assert not F.alpha_dropout(x, 1.0, True).any()
+    assert F.alpha_dropout(x, 0.5, True).dtype == np.float32
+    with pytest.raises(ValueError, match="alpha_dropout: p is the probability"):
+        F.alpha_dropout(x, -1)

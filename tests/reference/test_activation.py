@@ -9,6 +9,8 @@ import pytest
 from tinygrad_cnn.reference import (
     leaky_relu,
     leaky_relu_grad,
+    prelu,
+    prelu_grad,
     relu,
     relu_grad,
     sigmoid,
@@ -63,3 +65,11 @@ def test_slopes_at_zero() -> None:
     assert sigmoid_grad(one, sigmoid(zero)) == 0.25
     assert tanh_grad(one, tanh(zero)) == 1
     assert relu_grad(one, np.array([np.nan])) == 1
+
+
+def test_prelu_gradients_are_the_slopes(rng: np.random.Generator, slope: Any) -> None:
+    x = rng.uniform(0.1, 2, (2, 3, 4)) * rng.choice([-1, 1], (2, 3, 4))
+    gy, along, w = rng.normal(size=x.shape), rng.normal(size=x.shape), rng.normal(size=3)
+    gx, gw = prelu_grad(gy, x, w)
+    assert (gx * along).sum() == pytest.approx(slope(lambda x: (prelu(x, w) * gy).sum(), x, along, step=1e-6), rel=1e-8)
+    assert (gw * w).sum() == pytest.approx(slope(lambda w: (prelu(x, w) * gy).sum(), w, w, step=1e-6), rel=1e-8)

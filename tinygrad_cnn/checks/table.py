@@ -13,12 +13,13 @@ from numpy import ndarray
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.autograd.check import GradcheckError, gradcheck, gradgradcheck, random_cotangent
-from tinygrad_cnn.checks import arrays, layers, losses, tensors
+from tinygrad_cnn.checks import activations, arrays, layers, losses, norms, tensors
 from tinygrad_cnn.checks.case import BILINEAR, Case
 from tinygrad_cnn.checks.measure import error, gradient_error, second_gradient_error
 from tinygrad_cnn.tensor import Tensor
 
-CASES: tuple[Case, ...] = (*arrays.CASES, *tensors.CASES, *layers.CASES, *losses.CASES)
+FILES = (arrays, tensors, layers, losses, activations, norms)
+CASES: tuple[Case, ...] = tuple(case for file in FILES for case in file.CASES)
 # The results are labels, indices and bools; their values are tested in tests/functional/.
 WITHOUT_DERIVATIVE = {"all", "any", "argmax", "argmin", "argsort", "eq", "ge", "gt", "le", "lt", "ne", "one_hot"}
 

@@ -3,7 +3,17 @@
 Names, argument order and defaults are PyTorch's; where an axis is meant, ``dim`` and ``axis`` both work.
 """
 
-from tinygrad_cnn.functional.activation import leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from tinygrad_cnn.functional.activation import (
+    gumbel_softmax,
+    leaky_relu,
+    log_softmax,
+    prelu,
+    relu,
+    sigmoid,
+    softmax,
+    softmin,
+    tanh,
+)
 from tinygrad_cnn.functional.arithmetic import (
     add,
     div,
@@ -35,7 +45,22 @@ from tinygrad_cnn.functional.arrangement import (
 )
 from tinygrad_cnn.functional.contraction import einsum
 from tinygrad_cnn.functional.conv import conv2d
-from tinygrad_cnn.functional.dropout import dropout
+from tinygrad_cnn.functional.curves import (
+    celu,
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    logsigmoid,
+    mish,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softsign,
+)
+from tinygrad_cnn.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from tinygrad_cnn.functional.elementwise import abs, astype, clamp, clone, exp, log, neg, sign, sqrt, where
 from tinygrad_cnn.functional.extremum import amax, amin, argmax, argmin, max, min
 from tinygrad_cnn.functional.indexing import SetItem as SetItem
@@ -61,7 +86,9 @@ from tinygrad_cnn.functional.loss_margin import (
     pairwise_distance,
     triplet_margin_loss,
 )
+from tinygrad_cnn.functional.lrn import local_response_norm
 from tinygrad_cnn.functional.norm import batch_norm
+from tinygrad_cnn.functional.norm_groups import group_norm, instance_norm, layer_norm
 from tinygrad_cnn.functional.picking import gather, scatter_add, take_along_axis
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygrad_cnn.functional.reduce import all, any, mean, prod, std, sum, var
@@ -76,6 +103,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "add",
     "all",
+    "alpha_dropout",
     "amax",
     "amin",
     "any",
@@ -89,6 +117,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "bmm",
     "cat",
+    "celu",
     "chunk",
     "clamp",
     "clone",
@@ -99,7 +128,11 @@ __all__ = [
     "cumsum",
     "div",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "einsum",
+    "elu",
     "eq",
     "exp",
     "expand",
@@ -107,19 +140,29 @@ __all__ = [
     "flip",
     "gather",
     "ge",
+    "gelu",
     "grid_sample",
+    "group_norm",
     "gt",
+    "gumbel_softmax",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
     "index",
+    "instance_norm",
     "interpolate",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "le",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log",
     "log_softmax",
+    "logsigmoid",
     "logsumexp",
     "lt",
     "margin_ranking_loss",
@@ -130,6 +173,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "mish",
     "mse_loss",
     "mul",
     "multi_margin_loss",
@@ -144,9 +188,11 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "pow",
+    "prelu",
     "prod",
     "rdiv",
     "relu",
+    "relu6",
     "repeat",
     "reshape",
     "rmatmul",
@@ -154,12 +200,17 @@ __all__ = [
     "rpow",
     "rsub",
     "scatter_add",
+    "selu",
     "sigmoid",
     "sigmoid_focal_loss",
     "sign",
+    "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
+    "softmin",
+    "softplus",
+    "softsign",
     "sort",
     "split",
     "sqrt",

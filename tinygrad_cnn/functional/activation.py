@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
@@ -12,8 +14,9 @@ from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import axis_index, either
 from tinygrad_cnn.kernels import activation as kernel
+from tinygrad_cnn.kernels import prelu as prelu_kernel
 from tinygrad_cnn.kernels import softmax as softmax_kernel
-from tinygrad_cnn.state import place
+from tinygrad_cnn.state import generator_for, place
 
 
 class ReLU(Function):
@@ -46,6 +49,28 @@ class LeakyReLU(Function):
         if type(gy) is ndarray:
             return kernel.leaky_relu_grad(gy, x, self.slope)
         return where(x > 0, gy, gy * self.slope)
+
+
+class PReLU(Function):
+    """x where it is positive, w * x elsewhere; w has one slope, or one for each channel (axis 1)."""
+
+    def forward(self, x: ndarray, w: ndarray) -> ndarray:
+        return prelu_kernel.prelu(*self.by_channel(x, w)).reshape(x.shape)
+
+    def by_channel(self, x: ndarray, w: ndarray) -> tuple[ndarray, ndarray]:
+        """X -> (N, C, S), and w -> (C,)"""
+        shape = x.shape if x.ndim > 1 else (1, 1, x.size)
+        return x.reshape(*shape[:2], math.prod(shape[2:])), np.broadcast_to(w.reshape(-1), shape[1:2])
+
+    def backward(self, gy: Any, x: Any, w: Any) -> tuple[Any, Any]:
+        if type(gy) is ndarray:
+            flat, slopes = self.by_channel(x, w)
+            gx, gw = prelu_kernel.prelu_grad(gy.reshape(flat.shape), flat, slopes)
+            return gx.reshape(x.shape), (gw.sum() if w.size == 1 else gw).reshape(w.shape)
+        slope = w.reshape(-1, *(1,) * (x.ndim - 2)) if w.size > 1 else w.reshape(())
+        gw = where(x > 0, 0.0, gy * x)
+        axes = tuple(axis for axis in range(x.ndim) if axis != 1 or w.size == 1)
+        return where(x > 0, gy, gy * slope), sum(gw, axes).reshape(w.shape)
 
 
 class Sigmoid(Function):
@@ -100,6 +125,21 @@ class LogSoftmax(Function):
         return gy - exp(y) * sum(gy, self.axis, True)
 
 
+class HardChoice(Function):
+    """1 at the largest along one axis, 0 elsewhere; the gradient passes as if the input had been returned."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: ndarray) -> ndarray:
+        y = np.zeros_like(x)
+        np.put_along_axis(y, x.argmax(self.axis, keepdims=True), 1, self.axis)
+        return y
+
+    def grad_x(self, gy: Any) -> Any:
+        return gy
+
+
 def relu(input: Any, inplace: bool = False) -> Any:
     """Return max(input, 0); NaN stays NaN, and the derivative at 0 is 0.
 
@@ -122,6 +162,29 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     """
     same_float("leaky_relu", input=input)
     return LeakyReLU(float(negative_slope)).apply(input)
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    """Return input where it is positive and weight * input elsewhere; the derivative at 0 is the weight.
+
+    Args:
+        input: any shape; channels are axis 1, and one channel where there are fewer than two axes.
+        weight: (1,), or (C,) with one slope for each channel.
+
+    Source: He et al., "Delving Deep into Rectifiers" (2015), https://arxiv.org/abs/1502.01852.
+
+    >>> import numpy as np
+    >>> prelu(np.array([[-1.0, -1.0]]), np.array([0.1, 0.5]))
+    array([[-0.1, -0.5]])
+    """
+    same_float("prelu", input=input, weight=weight)
+    channels = input.shape[1] if len(input.shape) > 1 else 1
+    if len(weight.shape) > 1 or math.prod(weight.shape) not in (1, channels):
+        raise ValueError(
+            f"{place('prelu')}: weight must have shape (1,) or ({channels},), one slope for each channel of input "
+            f"{tuple(input.shape)}, got {tuple(weight.shape)}"
+        )
+    return PReLU().apply(input, weight)
 
 
 def sigmoid(input: Any) -> Any:
@@ -167,6 +230,54 @@ def log_softmax(input: Any, dim: int | None = None, *, axis: int | None = None) 
     array([    0., -1000.])
     """
     return LogSoftmax(_class_axis("log_softmax", input, dim, axis)).apply(input)
+
+
+def softmin(input: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+    """Return softmax(-input) along ``dim``: the smallest input gets the largest share.
+
+    >>> import numpy as np
+    >>> softmin(np.array([0.0, 0.0, np.inf]), 0)
+    array([0.5, 0.5, 0. ])
+    """
+    axis = _class_axis("softmin", input, dim, axis)
+    return Softmax(axis).apply(-input)
+
+
+def gumbel_softmax(
+    logits: Any,
+    tau: float = 1.0,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    generator: np.random.Generator | None = None,
+) -> Any:
+    """Draw from the distribution softmax(logits) along ``dim``, softly, so that gradients flow.
+
+    y = softmax((logits + g) / tau) with g = -log(-log(u)) and u uniform: where y is largest is a draw from the
+    distribution, and the smaller tau, the closer y is to one-hot.
+
+    Args:
+        logits: any shape.
+        tau: the temperature, above 0.
+        hard: return one-hot vectors, with the gradient of the soft ones (straight-through).
+        eps: accepted for PyTorch's sake, which ignores it too.
+        dim: the axis of the classes.
+        generator: draws the noise; the default one (see `manual_seed`) where None.
+
+    Source: Jang, Gu and Poole (2016), https://arxiv.org/abs/1611.01144; Maddison, Mnih and Teh (2016),
+    https://arxiv.org/abs/1611.00712.
+
+    >>> import numpy as np
+    >>> gumbel_softmax(np.array([5.0, 0.0, 0.0]), hard=True, generator=np.random.default_rng(0))
+    array([1., 0., 0.])
+    """
+    axis = _class_axis("gumbel_softmax", logits, dim, None)
+    if not tau > 0:
+        raise ValueError(f"{place('gumbel_softmax')}: the temperature tau must be above 0, got {tau}")
+    noise = generator_for("gumbel_softmax", generator).gumbel(size=logits.shape).astype(logits.dtype)
+    y = Softmax(axis).apply((logits + noise) / float(tau))
+    return HardChoice(axis).apply(y) if hard else y
 
 
 def _class_axis(op: str, input: Any, dim: int | None, axis: int | None) -> int:

@@ -152,13 +152,13 @@ def batch_norm(
     function = BatchNorm(eps)
     y = function.apply(input, weight, bias)
     if running_mean is not None:
-        _update(running_mean, function.mean, momentum)
+        update_running(running_mean, function.mean, momentum)
     if running_var is not None:
-        _update(running_var, function.var * (count / (count - 1)), momentum)
+        update_running(running_var, function.var * (count / (count - 1)), momentum)
     return y
 
 
-def _update(running: Any, batch: ndarray, momentum: float) -> None:
+def update_running(running: Any, batch: ndarray, momentum: float) -> None:
     """Move a running statistic towards that of the batch: a write to memory, which the graph must know of."""
     array = running._data if isinstance(running, Variable) else running
     version.note_write(array)

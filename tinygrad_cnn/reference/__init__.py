@@ -48,6 +48,12 @@ from tinygrad_cnn.reference.loss_pairs import (
     soft_margin_loss,
 )
 from tinygrad_cnn.reference.norm import batch_norm, batch_norm_grad, batch_norm_statistics
+from tinygrad_cnn.reference.norm_groups import (
+    group_norm,
+    group_norm_grad,
+    local_response_norm,
+    local_response_norm_grad,
+)
 from tinygrad_cnn.reference.pool import (
     adaptive_avg_pool2d,
     adaptive_avg_pool2d_grad,
@@ -83,6 +89,8 @@ __all__ = [
     "elu",
     "gelu",
     "grid_sample",
+    "group_norm",
+    "group_norm_grad",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -91,6 +99,8 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_grad",
     "linear",
+    "local_response_norm",
+    "local_response_norm_grad",
     "log_softmax",
     "log_softmax_grad",
     "logsigmoid",
