@@ -33,6 +33,7 @@ MAY_SEE: dict[str, set[str]] = {
     "nn": GRAPH,
     "optim": {"tensor", "autograd", "kernels"},
     "models": {"nn", "functional"},
+    "analysis": {"nn", *GRAPH},
     "interop": {"nn", *GRAPH},
     "viz": {"nn", *GRAPH},
     "hub": {"models", "data"},

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import Tensor, nn
+from tinygrad_cnn import functional as F
+from tinygrad_cnn.analysis.calls import record_calls
+from tinygrad_cnn.analysis.multiply_adds import multiply_adds
+from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad
+from tinygrad_cnn.kernels.geometry import Window
+
+
+class Op(nn.Module):
+    def __init__(self, function):
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def count(function, *shape):
+    calls = record_calls(Op(function), Tensor(np.ones(shape, np.float32)))
+    return sum(multiply_adds(call.function, call.input_shapes, call.shape) for call in calls)
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "expected"),
+    [
+        (lambda x: F.conv2d(x, ones(4, 3, 3, 2)), (2, 3, 7, 9), 2 * 4 * 5 * 8 * 3 * 3 * 2),
+        (lambda x: F.conv2d(x, ones(6, 2, 3, 2), ones(6), 2, groups=2), (1, 4, 7, 8), 6 * 3 * 4 * 2 * 3 * 2),
+        (lambda x: F.linear(x, ones(5, 7), ones(5)), (3, 7), 3 * 5 * 7),
+        (lambda x: F.matmul(x, ones(4, 6)), (2, 3, 4), 2 * 3 * 6 * 4),
+        (lambda x: F.relu(F.max_pool2d(x, 2) * 2), (1, 3, 4, 6), 0),
+    ],
+)
+def test_counts(function, shape, expected):
+    assert count(function, *shape) == expected
+
+
+def test_the_three_faces_of_a_convolution_cost_the_same():
+    x, w = ones(2, 4, 9, 8), ones(6, 2, 3, 2)
+    y = F.conv2d(Tensor(x), Tensor(w, requires_grad=True), groups=2)
+    geometry = y.grad_fn.geometry
+    forward = multiply_adds(Conv2d(geometry), (x.shape, w.shape, ()), y.shape)
+    assert forward == multiply_adds(Conv2dInputGrad(geometry, x.shape), (y.shape, w.shape), x.shape) > 0
+    assert forward == multiply_adds(Conv2dWeightGrad(geometry, w.shape), (y.shape, x.shape), w.shape)
+    assert Window((3, 2), *geometry[:3]).out_size("", (9, 8)) == y.shape[2:]
+
+
+def test_textbook_figures_of_one_pixel():
+    """ResNet's 3 x 3 convolution of 256 channels, and the bottleneck in its place."""
+    assert count(lambda x: F.conv2d(x, ones(256, 256, 3, 3), padding=1), 1, 256, 1, 1) == 589_824
+
+    def bottleneck(x):
+        x = F.conv2d(x, ones(64, 256, 1, 1))
+        x = F.conv2d(x, ones(64, 64, 3, 3), padding=1)
+        return F.conv2d(x, ones(256, 64, 1, 1))
+
+    assert count(bottleneck, 1, 256, 1, 1) == 69_632
