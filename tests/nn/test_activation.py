@@ -18,6 +18,7 @@ CASES = [
     (nn.Softmax(1), F.softmax(X, 1)),
     (nn.Softmax(dim=-1), F.softmax(X, 2)),
     (nn.LogSoftmax(0), F.log_softmax(X, 0)),
+    (nn.Softmin(1), F.softmin(X, 1)),
 ]
 
 
@@ -39,6 +40,15 @@ def test_axis_is_needed() -> None:
         nn.Softmax()
     with pytest.raises(TypeError, match="Softmax: dim must be an int"):
         nn.Softmax("1")
+
+
+def test_softmax2d_is_over_the_channels() -> None:
+    x = X[:, :, :, None]
+    np.testing.assert_array_equal(nn.Softmax2d()(x), F.softmax(x, 1))
+    with pytest.raises(ValueError, match=r"Softmax2d: needs shape \(N, C, H, W\), got \(4, 3, 5\)"):
+        nn.Softmax2d()(X)
+    with pytest.raises(TypeError, match="Softmin: dim must be an int"):
+        nn.Softmin("1")
 
 
 def test_reprs_equal_torch() -> None:

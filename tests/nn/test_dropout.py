@@ -39,3 +39,24 @@ def test_errors(p: float) -> None:
 
 def test_repr() -> None:
     assert repr(nn.Dropout(0.3)) == "Dropout(p=0.3)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(nn.Dropout1d, (9, 8, 4)), (nn.Dropout2d, (9, 8, 4, 2)), (nn.Dropout3d, (9, 8, 4, 2, 3))]
+)
+def test_whole_channels(kind: type[nn.Dropout], shape: tuple[int, ...]) -> None:
+    layer = kind(0.25, generator=np.random.default_rng(0))
+    channels = layer(np.ones(shape)).reshape(72, -1)
+    assert set(np.unique(channels)) == {0, 1 / 0.75}
+    assert (channels == channels[:, :1]).all()
+    assert (layer.eval()(np.ones(shape)) == 1).all()
+    assert repr(layer) == f"{kind.__name__}(p=0.25)"
+    with pytest.raises(ValueError, match=f"{kind.__name__}: p is a probability"):
+        kind(2.0)
+
+
+def test_alpha_dropout() -> None:
+    x = np.random.default_rng(0).normal(size=100_000)
+    layer = nn.AlphaDropout(0.3, generator=np.random.default_rng(0))
+    assert layer(x).std() == pytest.approx(1, abs=0.02)
+    assert layer.eval()(x) is x

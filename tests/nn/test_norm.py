@@ -7,7 +7,12 @@ import pytest
 
 from tinygrad_cnn import nn
 
-SHAPES = [(nn.BatchNorm1d, (5, 3)), (nn.BatchNorm1d, (4, 3, 7)), (nn.BatchNorm2d, (4, 3, 5, 2))]
+SHAPES = [
+    (nn.BatchNorm1d, (5, 3)),
+    (nn.BatchNorm1d, (4, 3, 7)),
+    (nn.BatchNorm2d, (4, 3, 5, 2)),
+    (nn.BatchNorm3d, (4, 3, 2, 5, 3)),
+]
 
 
 def axes(x: np.ndarray) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.nn.module import Module
+from tinygrad_cnn.state import place
 
 
 class ReLU(Module):
@@ -75,13 +76,34 @@ class Softmax(Module):
     dim: int
 
     def __init__(self, dim: int) -> None:
-        self.dim = _checked_axis("Softmax", dim)
+        self.dim = _checked_axis(type(self).__name__, dim)
 
     def forward(self, input: Any) -> Any:
         return F.softmax(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+class Softmin(Softmax):
+    """`Softmax` of -x: the smallest input gets the largest share; arguments as in `Softmax`."""
+
+    def forward(self, input: Any) -> Any:
+        return F.softmin(input, self.dim)
+
+
+class Softmax2d(Module):
+    """`Softmax` over the channels of every pixel of (N, C, H, W).
+
+    >>> import numpy as np
+    >>> Softmax2d()(np.zeros((1, 4, 2, 3)))[0, :, 1, 2]
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+
+    def forward(self, input: Any) -> Any:
+        if len(input.shape) != 4:
+            raise ValueError(f"{place('Softmax2d')}: needs shape (N, C, H, W), got {tuple(input.shape)}")
+        return F.softmax(input, 1)
 
 
 class LogSoftmax(Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,12 +16,8 @@ from tinygrad_cnn.state import place
 from tinygrad_cnn.tensor import Tensor
 
 
-class BatchNorm(Module):
-    """What `BatchNorm1d` and `BatchNorm2d` share: all but the shapes that they take.
-
-    y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel. In training mode mean and (biased) variance are
-    those of the batch, and the running statistics move towards them (the variance unbiased); in evaluation mode the
-    running statistics are used. Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167.
+class ChannelNorm(Module):
+    """What batch and instance normalisation share: scale, shift and running statistics of every channel.
 
     Args:
         num_features: the number of channels C.
@@ -28,7 +25,7 @@ class BatchNorm(Module):
         momentum: how far the running statistics move: running = (1 - momentum) * running + momentum * batch. None
             makes them the average over all batches so far.
         affine: False leaves out weight and bias.
-        track_running_stats: False uses the statistics of the batch in evaluation mode too.
+        track_running_stats: False uses the statistics of the input in evaluation mode too.
         dtype: float32 or float64.
     """
 
@@ -43,6 +40,7 @@ class BatchNorm(Module):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
+    function: ClassVar[Callable[..., Any]]
     shapes: ClassVar[dict[int, str]]  # number of axes -> how the shape reads
 
     def __init__(
@@ -85,16 +83,9 @@ class BatchNorm(Module):
         momentum = self.momentum
         if updating and momentum is None:
             momentum = 1 / (int(self.num_batches_tracked) + 1)  # type: ignore[arg-type]
-        output = F.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training or self.running_mean is None,
-            momentum or 0.0,
-            self.eps,
-        )
+        running = self.running_mean, self.running_var
+        own = self.training or self.running_mean is None  # statistics of the input
+        output = type(self).function(input, *running, self.weight, self.bias, own, momentum or 0.0, self.eps)
         if updating:
             with no_grad():
                 self.num_batches_tracked.copy_(self.num_batches_tracked + 1)  # type: ignore[union-attr, operator]
@@ -115,17 +106,35 @@ class BatchNorm(Module):
         )
 
 
+class BatchNorm(ChannelNorm):
+    """What the layers of batch normalisation share: all but the shapes that they take.
+
+    y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel. In training mode mean and (biased) variance are
+    those of the batch, and the running statistics move towards them (the variance unbiased); in evaluation mode the
+    running statistics are used. Arguments as in `ChannelNorm`. Ioffe and Szegedy, 2015,
+    https://arxiv.org/abs/1502.03167.
+    """
+
+    function = staticmethod(F.batch_norm)
+
+
 class BatchNorm1d(BatchNorm):
-    """Batch normalisation of vectors (N, C) or sequences (N, C, L); arguments as in `BatchNorm`."""
+    """Batch normalisation of vectors (N, C) or sequences (N, C, L); arguments as in `ChannelNorm`."""
 
     shapes = {2: "(N, C)", 3: "(N, C, L)"}
 
 
 class BatchNorm2d(BatchNorm):
-    """Batch normalisation of images (N, C, H, W); arguments as in `BatchNorm`.
+    """Batch normalisation of images (N, C, H, W); arguments as in `ChannelNorm`.
 
     >>> BatchNorm2d(16)
     BatchNorm2d(16, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
     """
 
     shapes = {4: "(N, C, H, W)"}
+
+
+class BatchNorm3d(BatchNorm):
+    """Batch normalisation of volumes (N, C, D, H, W); arguments as in `ChannelNorm`."""
+
+    shapes = {5: "(N, C, D, H, W)"}
