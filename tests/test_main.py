@@ -4,11 +4,13 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tinygrad_cnn import Tensor, hub, nn, state
 from tinygrad_cnn import functional as F
-from tinygrad_cnn import state
 from tinygrad_cnn.__main__ import main
 from tinygrad_cnn.checks import table, warmup
 
@@ -63,6 +65,55 @@ def test_draw_names_its_files_also_where_nothing_can_draw(
     monkeypatch.setattr("shutil.which", lambda *words, **more: None)
     assert main(["draw", "--batch", "1", "--output", str(picture)]) == 2
     assert f"pip install tinygrad-cnn[graph]. The .dot text needs neither\n{text} has been" in capsys.readouterr().err
+
+
+def test_predict_shows_the_five_likeliest_classes_of_a_photograph(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image = pytest.importorskip("PIL.Image")
+    photograph = str(tmp_path / "photo.png")
+    image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(photograph)
+    scores = np.zeros((1, 1000), np.float32)
+    scores[0, [7, 3, 2, 1, 0]] = 20, 19, 3, 2, 1
+    monkeypatch.setattr(hub, "imagenet_classes", lambda: [f"class {label}" for label in range(1000)])
+    monkeypatch.setattr(hub, "efficientnet_lite0", lambda: nn.Sequential(nn.Flatten(), Scores(scores)))
+    assert main(["predict", photograph, "--model", "efficientnet_lite0"]) == 0
+    first, second, *bars = capsys.readouterr().out.splitlines()
+    assert first == f"{photograph}: class 7 (73.1%)"
+    assert second == "EfficientNet-Lite0 trained on ImageNet, 1,000 classes"
+    assert [line.split("%")[0] for line in bars[:2]] == ["  class 7  73.1", "  class 3  26.9"]
+    assert len(bars) == 5
+    assert main(["predict", str(tmp_path / "none.png"), "--model", "efficientnet_lite0"]) == 2
+    assert "none.png: no such file" in capsys.readouterr().err
+
+
+class Scores(nn.Module):
+    """A network that knows its answer."""
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = (scores,)
+
+    def forward(self, input: Any) -> Any:
+        return Tensor(self.scores[0])
+
+
+def test_summary_shows_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", "lenet5", "--input", "1,28,28"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("one input (1, 28, 28): 61,706 parameters")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["resnet51"], "summary: no network 'resnet51'; there are alexnet"),
+        (["vgg"], "vgg16"),  # VGG itself asks for a depth
+        (["lenet5", "--input", "1x28"], "summary: --input takes sizes such as 1,28,28, got '1x28'"),
+        (["lenet5", "--input", "3,28,28"], "channels"),
+    ],
+)
+def test_summary_says_what_is_wrong(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert main(["summary", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_an_unknown_operation_is_an_error_that_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn import get_num_threads, no_grad
+from tinygrad_cnn import get_num_threads, hub, models, no_grad
+from tinygrad_cnn.analysis import summary
 from tinygrad_cnn.bench import report, rows
 from tinygrad_cnn.checks import table, warmup
 from tinygrad_cnn.data import ArrayDataset
@@ -26,6 +29,8 @@ MODELS = {"LeNet5": LeNet5}
 
 def predict(arguments: argparse.Namespace) -> int:
     """Classify one's own picture and show the probability of each class."""
+    if arguments.model:
+        return predict_photograph(arguments.image)
     path = Path(arguments.checkpoint)
     checkpoint = latest_checkpoint(path) if path.is_dir() or not path.suffix else path
     config = load_checkpoint(checkpoint, generators={})["config"]
@@ -41,10 +46,28 @@ def predict(arguments: argparse.Namespace) -> int:
     best = probabilities.argmax()
     print(f"{arguments.image}: {picture.classes[best]} ({probabilities[best]:.1%})")
     print(f"{config['model']} trained on {picture.name}, {checkpoint}")
-    width = max(map(len, picture.classes))
-    for name, probability in zip(picture.classes, probabilities, strict=True):
-        print(f"  {name:>{width}} {probability:6.1%} {'█' * round(40 * probability)}".rstrip())
+    show(picture.classes, probabilities)
     return 0
+
+
+def predict_photograph(path: str) -> int:
+    """Classify a photograph with EfficientNet-Lite0 and show the five classes of ImageNet that are likeliest."""
+    x = hub.imagenet_input(hub.read_photograph(path))
+    model, names = hub.efficientnet_lite0().eval(), hub.imagenet_classes()
+    with no_grad():
+        probabilities = F.softmax(model(x), 1).numpy()[0]
+    best = np.argsort(-probabilities)[:5]
+    print(f"{path}: {names[best[0]]} ({probabilities[best[0]]:.1%})")
+    print("EfficientNet-Lite0 trained on ImageNet, 1,000 classes")
+    show([names[label] for label in best], probabilities[best])
+    return 0
+
+
+def show(names: Sequence[str], probabilities: np.ndarray) -> None:
+    """Print a bar for each class."""
+    width = max(map(len, names))
+    for name, probability in zip(names, probabilities, strict=True):
+        print(f"  {name:>{width}} {probability:6.1%} {'█' * round(40 * probability)}".rstrip())
 
 
 def draw(arguments: argparse.Namespace) -> int:
@@ -58,6 +81,24 @@ def draw(arguments: argparse.Namespace) -> int:
     text = output.with_suffix(".dot")
     print(f"LeNet-5, {arguments.direction}: {output}{f', the same as text: {text}' if output != text else ''}")
     return 0
+
+
+def summarize(arguments: argparse.Namespace) -> int:
+    """Show the layers of a classic network with their sizes and costs."""
+    networks = {name.lower(): getattr(models, name) for name in models.__all__}
+    networks = {name: network for name, network in networks.items() if _needs_no_argument(network)}
+    if arguments.network.lower() not in networks:
+        raise ValueError(f"summary: no network {arguments.network!r}; there are {', '.join(sorted(networks))}")
+    try:
+        size = [int(part) for part in arguments.input.split(",")]
+    except ValueError:
+        raise ValueError(f"summary: --input takes sizes such as 1,28,28, got {arguments.input!r}") from None
+    print(summary(networks[arguments.network.lower()](), size))
+    return 0
+
+
+def _needs_no_argument(network: Callable[..., Any]) -> bool:
+    return all(p.default is not p.empty for p in signature(network).parameters.values())
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -105,8 +146,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m tinygrad_cnn", description="Tools of tinygrad_cnn.")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
-    command = commands.add_parser("predict", help="classify a picture of a digit with a trained network")
+    command = commands.add_parser("predict", help="classify a picture of a digit, or a photograph")
     command.add_argument("image", help="an image file")
+    command.add_argument("--model", choices=["efficientnet_lite0"], help="for photographs: pretrained, downloaded once")
     command.add_argument("--checkpoint", default="runs", help="a checkpoint, or a folder whose newest one is taken")
     command.set_defaults(run=predict)
 
@@ -115,6 +157,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--direction", choices=["forward", "backward", "both"], default="both")
     command.add_argument("--batch", type=int, default=32, help="images in the batch")
     command.set_defaults(run=draw)
+
+    command = commands.add_parser("summary", help="show the layers of a network: sizes, costs, what a unit sees")
+    command.add_argument("network", help="one of tinygrad_cnn.models, such as lenet5, vgg16 or resnet50")
+    command.add_argument("--input", default="3,224,224", help="the size of one image: channels,height,width")
+    command.set_defaults(run=summarize)
 
     command = commands.add_parser("check", help="compare kernels, references and numerical gradients")
     command.add_argument("op", nargs="?", help="the name of one operation, such as conv2d; all of them by default")
