@@ -13,12 +13,12 @@ from numpy import ndarray
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.autograd.check import GradcheckError, gradcheck, gradgradcheck, random_cotangent
-from tinygrad_cnn.checks import activations, arrays, layers, losses, norms, tensors
+from tinygrad_cnn.checks import activations, arrays, layers, losses, norms, spatial, tensors
 from tinygrad_cnn.checks.case import BILINEAR, Case
 from tinygrad_cnn.checks.measure import error, gradient_error, second_gradient_error
 from tinygrad_cnn.tensor import Tensor
 
-FILES = (arrays, tensors, layers, losses, activations, norms)
+FILES = (arrays, tensors, layers, losses, activations, norms, spatial)
 CASES: tuple[Case, ...] = tuple(case for file in FILES for case in file.CASES)
 # The results are labels, indices and bools; their values are tested in tests/functional/.
 WITHOUT_DERIVATIVE = {"all", "any", "argmax", "argmin", "argsort", "eq", "ge", "gt", "le", "lt", "ne", "one_hot"}

@@ -45,6 +45,8 @@ from tinygrad_cnn.functional.arrangement import (
 )
 from tinygrad_cnn.functional.contraction import einsum
 from tinygrad_cnn.functional.conv import conv2d
+from tinygrad_cnn.functional.conv_nd import conv1d, conv3d
+from tinygrad_cnn.functional.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from tinygrad_cnn.functional.curves import (
     celu,
     elu,
@@ -86,21 +88,44 @@ from tinygrad_cnn.functional.loss_margin import (
     pairwise_distance,
     triplet_margin_loss,
 )
+from tinygrad_cnn.functional.lp_pool import lp_pool1d, lp_pool2d
 from tinygrad_cnn.functional.lrn import local_response_norm
+from tinygrad_cnn.functional.max_unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from tinygrad_cnn.functional.norm import batch_norm
 from tinygrad_cnn.functional.norm_groups import group_norm, instance_norm, layer_norm
 from tinygrad_cnn.functional.picking import gather, scatter_add, take_along_axis
 from tinygrad_cnn.functional.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from tinygrad_cnn.functional.pool_bins import (
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    spatial_pyramid_pool,
+)
+from tinygrad_cnn.functional.pool_nd import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool3d,
+    avg_pool1d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool3d,
+)
 from tinygrad_cnn.functional.reduce import all, any, mean, prod, std, sum, var
 from tinygrad_cnn.functional.resize import interpolate
+from tinygrad_cnn.functional.roi import roi_align, roi_pool
 from tinygrad_cnn.functional.sampling import grid_sample
 from tinygrad_cnn.functional.shape import expand, flatten, permute, reshape, squeeze, transpose, unsqueeze
 from tinygrad_cnn.functional.sorting import argsort, sort, topk
 from tinygrad_cnn.functional.sums import cumsum, logsumexp, norm
+from tinygrad_cnn.functional.unfold import fold, unfold
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "add",
     "all",
     "alpha_dropout",
@@ -111,7 +136,9 @@ __all__ = [
     "argmin",
     "argsort",
     "astype",
+    "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -121,7 +148,12 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -138,6 +170,7 @@ __all__ = [
     "expand",
     "flatten",
     "flip",
+    "fold",
     "gather",
     "ge",
     "gelu",
@@ -164,11 +197,18 @@ __all__ = [
     "log_softmax",
     "logsigmoid",
     "logsumexp",
+    "lp_pool1d",
+    "lp_pool2d",
     "lt",
     "margin_ranking_loss",
     "matmul",
     "max",
+    "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "maximum",
     "mean",
     "min",
@@ -196,6 +236,8 @@ __all__ = [
     "repeat",
     "reshape",
     "rmatmul",
+    "roi_align",
+    "roi_pool",
     "roll",
     "rpow",
     "rsub",
@@ -212,6 +254,7 @@ __all__ = [
     "softplus",
     "softsign",
     "sort",
+    "spatial_pyramid_pool",
     "split",
     "sqrt",
     "squeeze",
@@ -226,6 +269,7 @@ __all__ = [
     "transpose",
     "triplet_margin_loss",
     "unflatten",
+    "unfold",
     "unsqueeze",
     "var",
     "where",

@@ -20,6 +20,7 @@ from tinygrad_cnn.reference.activation import (
     tanh_grad,
 )
 from tinygrad_cnn.reference.conv import conv2d, conv2d_input_grad, conv2d_weight_grad, patch_matrix
+from tinygrad_cnn.reference.conv_nd import conv_nd, conv_transpose_nd, fold, unfold
 from tinygrad_cnn.reference.curves import (
     celu,
     elu,
@@ -62,6 +63,14 @@ from tinygrad_cnn.reference.pool import (
     max_pool2d,
     max_pool2d_grad,
 )
+from tinygrad_cnn.reference.pool_bins import max_bins, max_bins_grad, point_bins, point_bins_grad, roi_align, roi_pool
+from tinygrad_cnn.reference.pool_nd import (
+    adaptive_avg_pool_nd,
+    adaptive_max_pool_nd,
+    avg_pool_nd,
+    lp_pool_nd,
+    max_pool_nd,
+)
 from tinygrad_cnn.reference.resize import interpolate, resize
 from tinygrad_cnn.reference.sampling import grid_sample, sample, sample_input_grad, sample_weight_grad
 from tinygrad_cnn.reference.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
@@ -72,8 +81,11 @@ __all__ = [
     "adamw",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_grad",
+    "adaptive_avg_pool_nd",
+    "adaptive_max_pool_nd",
     "avg_pool2d",
     "avg_pool2d_grad",
+    "avg_pool_nd",
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_statistics",
@@ -83,10 +95,13 @@ __all__ = [
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "conv_nd",
+    "conv_transpose_nd",
     "cosine_similarity",
     "cross_entropy",
     "cross_entropy_grad",
     "elu",
+    "fold",
     "gelu",
     "grid_sample",
     "group_norm",
@@ -104,22 +119,30 @@ __all__ = [
     "log_softmax",
     "log_softmax_grad",
     "logsigmoid",
+    "lp_pool_nd",
     "masked",
     "matmul",
+    "max_bins",
+    "max_bins_grad",
     "max_pool2d",
     "max_pool2d_grad",
+    "max_pool_nd",
     "mish",
     "mse_loss",
     "multi_margin_loss",
     "nll_loss",
     "pairwise_distance",
     "patch_matrix",
+    "point_bins",
+    "point_bins_grad",
     "prelu",
     "prelu_grad",
     "relu",
     "relu_grad",
     "resize",
     "rmsprop",
+    "roi_align",
+    "roi_pool",
     "sample",
     "sample_input_grad",
     "sample_weight_grad",
@@ -137,4 +160,5 @@ __all__ = [
     "softsign",
     "tanh",
     "tanh_grad",
+    "unfold",
 ]
