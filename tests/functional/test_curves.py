@@ -162,7 +162,8 @@ def test_inplace_computes_a_new_tensor() -> None:
 def test_agrees_with_torch(op: str, rng: np.random.Generator, torch: Any, same_as_torch: Callable[..., None]) -> None:
     theirs = getattr(torch.nn.functional, op.split("-")[0])
     for _ in range(50):
-        x = rng.uniform(-8, 8, rng.integers(1, 5, rng.integers(0, 5)))
+        x = rng.uniform(-4, 8, rng.integers(1, 5, rng.integers(0, 5)))  # further left PyTorch's GELU has no digits
         if x.ndim == 1:
             x[:] = rng.choice(KINKS, x.shape)
-        same_as_torch(OPS[op][0], lambda t: theirs(t, **OPS[op][2]), x)
+        bound = 1e-7 if op in ("celu", "hardsigmoid") else 1e-10  # PyTorch rounds the constants of these to float32
+        same_as_torch(OPS[op][0], lambda t: theirs(t, **OPS[op][2]), x, bound=bound)

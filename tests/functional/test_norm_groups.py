@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tinygrad_cnn import Tensor, grad
 from tinygrad_cnn import functional as F
@@ -93,33 +92,24 @@ def test_empty_batch(name: str) -> None:
         assert not gradients[1].data.any()
 
 
-@given(data=st.data())
-@settings(derandomize=True, max_examples=50, deadline=None)
-def test_agrees_with_torch(data: Any, torch: Any, same_as_torch: Callable[..., None]) -> None:
-    draw = data.draw
-    groups, per_group = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    space = tuple(draw(st.lists(st.integers(2, 4), min_size=1, max_size=3)))
-    shape = draw(st.integers(1, 3)), groups * per_group, *space
-    rng = np.random.default_rng(draw(st.integers(0, 99)))
-    x, (w, b) = rng.standard_normal(shape), rng.standard_normal((2, shape[1]))
+def test_agrees_with_torch(rng: np.random.Generator, torch: Any, same_as_torch: Callable[..., None]) -> None:
     theirs = torch.nn.functional
-    same_as_torch(
-        lambda x, w, b: F.group_norm(x, groups, w, b, 1e-3),
-        lambda x, w, b: theirs.group_norm(x, groups, w, b, 1e-3),
-        x, w, b,
-    )  # fmt: skip
-    same_as_torch(
-        lambda x, w, b: F.instance_norm(x, None, None, w, b, eps=1e-3),
-        lambda x, w, b: theirs.instance_norm(x, None, None, w, b, eps=1e-3),
-        x, w, b,
-    )  # fmt: skip
-    last = shape[-draw(st.integers(1, len(shape) - 1)) :]
-    w, b = rng.standard_normal((2, *last))
-    same_as_torch(
-        lambda x, w, b: F.layer_norm(x, last, w, b, 1e-3),
-        lambda x, w, b: theirs.layer_norm(x, last, w, b, 1e-3),
-        x, w, b,
-    )  # fmt: skip
+    for _ in range(50):
+        groups, per_group, batch = rng.integers(1, 4, 3).tolist()
+        shape = batch, groups * per_group, *rng.integers(2, 5, rng.integers(1, 4)).tolist()
+        last = shape[-rng.integers(1, len(shape)) :]
+        x, (w, b), (v, c) = rng.normal(size=shape), rng.normal(size=(2, shape[1])), rng.normal(size=(2, *last))
+        same_as_torch(partial(grouped, F.group_norm, groups), partial(grouped, theirs.group_norm, groups), x, w, b)
+        same_as_torch(partial(instances, F.instance_norm), partial(instances, theirs.instance_norm), x, w, b)
+        same_as_torch(partial(grouped, F.layer_norm, last), partial(grouped, theirs.layer_norm, last), x, v, c)
+
+
+def grouped(op: Callable[..., Any], groups: Any, x: Any, w: Any, b: Any) -> Any:
+    return op(x, groups, w, b, 1e-3)
+
+
+def instances(op: Callable[..., Any], x: Any, w: Any, b: Any) -> Any:
+    return op(x, None, None, w, b, eps=1e-3)
 
 
 X = np.ones((2, 6, 3))
