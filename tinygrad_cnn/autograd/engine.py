@@ -246,7 +246,7 @@ class Walk:
         if not (g.flags.c_contiguous and g.flags.writeable):
             return False
         memory = version.owner(g)
-        others = [self.totals.get(other) for other in node.edges or () if other is not edge]
+        others = [self.totals.get(other) for other in node.edges or () if other is not None and other is not edge]
         for a in (gy, *node.saved, *vars(node).values(), *others):
             if type(a) is ndarray and (a is memory or (a.base is not None and version.owner(a) is memory)):
                 return False

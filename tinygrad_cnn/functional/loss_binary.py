@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable
 from tinygrad_cnn.functional.activation import sigmoid
 from tinygrad_cnn.functional.arithmetic import add, mul, pow, sub
-from tinygrad_cnn.functional.elementwise import Unary, clamp, log, neg, where
+from tinygrad_cnn.functional.curves import logsigmoid
+from tinygrad_cnn.functional.elementwise import clamp, log, neg, where
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduction import check_pair, reduced
 from tinygrad_cnn.functional.shape import expand
 from tinygrad_cnn.state import place
-
-
-class LogSigmoid(Unary):
-    """log(1 / (1 + e**-x)), exact to the last digits on both sides."""
-
-    def forward(self, x: ndarray) -> ndarray:
-        return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
-
-    def grad_x(self, gy: Any, x: Any) -> Any:
-        return gy * sigmoid(neg(x))
 
 
 def _log(x: Any) -> Any:
@@ -103,7 +93,7 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     check_pair(op, input, target, reduction)
-    yes, no = LogSigmoid().apply(input), LogSigmoid().apply(neg(input))
+    yes, no = logsigmoid(input), logsigmoid(neg(input))
     if pos_weight is not None:
         same_float(op, input=input, pos_weight=pos_weight)
         yes = mul(yes, expand(pos_weight, input.shape))
@@ -154,4 +144,4 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     array([6.93147181e-01, 1.00000000e+03])
     """
     check_pair("soft_margin_loss", input, target, reduction)
-    return reduced(neg(LogSigmoid().apply(mul(target, input))), reduction)
+    return reduced(neg(logsigmoid(mul(target, input))), reduction)

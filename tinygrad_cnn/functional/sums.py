@@ -38,6 +38,7 @@ class LogSumExp(Reduction):
     """log(sum of e**x) over ``axes``, shifted by the largest so that nothing overflows."""
 
     def forward(self, x: ndarray) -> ndarray:
+        x = np.asarray(x, order="C")  # the last bit of a sum must not depend on the layout
         largest = x.max(self.axes, keepdims=True).astype(np.float64)
         largest[np.isinf(largest)] = 0
         with np.errstate(divide="ignore", over="ignore"):  # the sum is 0 where all are -inf, infinite where one is inf

@@ -83,5 +83,5 @@ def sample_weight_grad(gy: ndarray, x: ndarray, index: ndarray) -> ndarray:
     """
     y = np.zeros(index.shape)
     gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
-    split(_products, y.shape[0] * y.shape[1], gy, x, index, y, work=gy.size * index.shape[1])
+    split(_products, index.shape[0] * index.shape[1], gy, x, index, y, work=gy.size * index.shape[1])
     return y.astype(gy.dtype)

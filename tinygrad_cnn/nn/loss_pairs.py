@@ -13,6 +13,8 @@ from tinygrad_cnn.tensor import Tensor
 class BCELoss(Loss):
     """The cross-entropy of probabilities of yes; see `functional.binary_cross_entropy`. ``weight`` is a buffer."""
 
+    weight: Tensor | None
+
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         self.register_buffer("weight", None if weight is None else Tensor(weight))
@@ -28,6 +30,9 @@ class BCEWithLogitsLoss(Loss):
     >>> round(float(BCEWithLogitsLoss()(np.zeros(3), np.array([0.0, 1.0, 1.0]))), 4)        # log 2
     0.6931
     """
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(reduction=reduction)
@@ -121,6 +126,8 @@ class HingeEmbeddingLoss(MarginLoss):
 
 class MultiMarginLoss(MarginLoss):
     """The hinge loss of many classes; see `functional.multi_margin_loss`. ``weight`` (C,) is a buffer."""
+
+    weight: Tensor | None
 
     def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(margin, reduction=reduction)
