@@ -2,6 +2,7 @@
 
 from tinygrad_cnn.models.alexnet import AlexNet, AlexNet2012
 from tinygrad_cnn.models.efficientnet import EfficientNetLite0
+from tinygrad_cnn.models.fast_rcnn import FastRCNNHead
 from tinygrad_cnn.models.googlenet import GoogLeNet
 from tinygrad_cnn.models.inception import InceptionV1, InceptionV2, InceptionV3
 from tinygrad_cnn.models.lenet import LeNet5
@@ -16,6 +17,7 @@ __all__ = [
     "AlexNet",
     "AlexNet2012",
     "EfficientNetLite0",
+    "FastRCNNHead",
     "GoogLeNet",
     "InceptionV1",
     "InceptionV2",
