@@ -25,12 +25,12 @@ INTERNAL = {
 # one, or that NumPy says in one line.
 MACHINERY = {
     "__init__", "buffers", "compile", "conv_lanes", "conv_pointwise", "geometry", "lanes", "launch", "pool_2x2",
-    "threads", "tile", "tile_pixels", "tile_weight", "vector",
+    "threads", "tile", "tile_pixels", "tile_weight", "vector", "winograd_transform",
 }  # fmt: skip
 WITHOUT_REFERENCE = {
-    "adjoint", "array_at", "bands_for", "channel_sum", "conv2d_fused", "elementwise", "exp", "expm1", "largest_of",
-    "layout", "log1p", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "normal_tail", "pack", "pixel_index",
-    "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "sums_at",
+    "adjoint", "array_at", "bands_for", "channel_sum", "choose", "conv2d_fused", "elementwise", "exp", "expm1",
+    "largest_of", "layout", "log1p", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "normal_tail", "pack",
+    "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "sums_at",
 }  # fmt: skip
 
 FUNCTIONAL = sorted(path for path in PACKAGE.glob("functional/*.py") if path.stem != "__init__")
