@@ -17,7 +17,7 @@ from functools import singledispatch
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tinygrad_cnn.analysis.calls import Call, Shape
+from tinygrad_cnn.calls import Call, Shape
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d
@@ -197,7 +197,7 @@ def receptive_fields(calls: Iterable[Call], image: Any) -> list[ReceptiveField |
 
     >>> import numpy as np
     >>> from tinygrad_cnn import Tensor, nn
-    >>> from tinygrad_cnn.analysis.calls import record_calls
+    >>> from tinygrad_cnn.calls import record_calls
     >>> model, x = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)), Tensor(np.zeros((1, 1, 9, 8), np.float32))
     >>> [str(field) for field in receptive_fields(record_calls(model, x), x)]
     ['3 / 1', '5 / 1']

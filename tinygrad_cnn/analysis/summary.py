@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinygrad_cnn.analysis.calls import Call, Shape, blank_input, record_calls
+from tinygrad_cnn.calls import Call, Shape, sample_input, record_calls
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.receptive_field import POINT, ReceptiveField, receptive_fields, window
 from tinygrad_cnn.functional.conv import Conv2d
@@ -105,7 +105,7 @@ def summary(model: Module, input_size: Any) -> Summary:
     >>> net["0"].formula, net["2"].output, str(net["2"].receptive_field), net.parameters, net.multiply_adds
     ('(28 + 2*2 - 5)/1 + 1 = 28', (6, 14, 14), '6 / 2', 156, 117600)
     """
-    image = blank_input("summary", model, input_size)
+    image = sample_input("summary", model, input_size)
     calls = record_calls(model, image)
     inner = {path for path, module in model.named_modules() if next(module.children(), None) is not None}
     rows: dict[tuple[str, str], Row] = {}  # by path, and by operation where the module has parts; as they are met

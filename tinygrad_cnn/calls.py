@@ -77,8 +77,15 @@ def evaluation(model: Module) -> Iterator[None]:
             module.training = mode
 
 
-def blank_input(op: str, model: Module, input_size: Any) -> Tensor:
-    """Return one sample of zeros of this size, in the dtype of the model's parameters."""
+def sample_input(
+    op: str, model: Module, input_size: Any, count: int = 1, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Return ``count`` inputs of this size in the dtype of the model: normal numbers, zeros without a generator.
+
+    ``op`` asks for them: it is named where ``model`` is no module or ``input_size`` no size.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"{op}: model must be an nn.Module, got {type(model).__name__}")
     try:
         size = tuple(n.__index__() for n in input_size)
     except (AttributeError, TypeError):
@@ -90,4 +97,5 @@ def blank_input(op: str, model: Module, input_size: Any) -> Tensor:
             f"{op}: input_size must hold sizes of at least 1, without the batch, such as (1, 28, 28), got {size}"
         )
     dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
-    return Tensor(np.zeros((1, *size), dtype))
+    shape = count, *size
+    return Tensor((np.zeros(shape) if generator is None else generator.standard_normal(shape)).astype(dtype))

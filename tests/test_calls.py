@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_cnn import Tensor, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.analysis.calls import blank_input, evaluation, record_calls
+from tinygrad_cnn.calls import evaluation, record_calls, sample_input
 from tinygrad_cnn.state import observe, recording
 
 
@@ -80,10 +80,19 @@ def test_evaluation_gives_each_module_its_own_mode_back():
     assert [module.training for module in model.modules()] == [True, True, False, True]
 
 
-def test_blank_input_has_the_dtype_of_the_parameters():
-    x = blank_input("summary", nn.Linear(3, 2, dtype=np.float64), (3,))
+def test_sample_inputs_have_the_dtype_of_the_parameters():
+    x = sample_input("summary", nn.Linear(3, 2, dtype=np.float64), (3,))
     assert (x.shape, x.dtype) == ((1, 3), np.float64)
-    assert blank_input("summary", nn.ReLU(), [2, np.int64(3)]).dtype == np.float32
+    assert not x.data.any()
+    assert sample_input("summary", nn.ReLU(), [2, np.int64(3)]).dtype == np.float32
+    drawn = sample_input("summary", nn.Linear(3, 2), (5, 3), 4, np.random.default_rng(0))
+    assert (drawn.shape, drawn.dtype) == ((4, 5, 3), np.float32)
+    assert 0.5 < drawn.data.std() < 1.5
+
+
+def test_only_modules_have_inputs():
+    with pytest.raises(TypeError, match=r"summary: model must be an nn\.Module, got function"):
+        sample_input("summary", F.relu, (3,))
 
 
 @pytest.mark.parametrize(
@@ -97,4 +106,4 @@ def test_blank_input_has_the_dtype_of_the_parameters():
 )
 def test_sizes_that_are_none(size, error, message):
     with pytest.raises(error, match=message):
-        blank_input("summary", nn.ReLU(), size)
+        sample_input("summary", nn.ReLU(), size)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import functional as F
+from tinygrad_cnn import models, nn
+from tinygrad_cnn.nn import init
+from tinygrad_cnn.surgery import convolution
+from tinygrad_cnn.surgery.convolution import convolutionalize
+from tinygrad_cnn.surgery.proof import run
+
+
+class Forward(nn.Module):
+    """Parts, and a function that says how to use them."""
+
+    def __init__(self, forward, **parts):
+        self.how = (forward,)
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        return self.how[0](self, x)
+
+
+def plain(dtype=np.float32):
+    """Without padding, heights and widths unequal."""
+    return nn.Sequential(
+        nn.Conv2d(2, 4, (3, 2), stride=(2, 1), dtype=dtype),
+        nn.ReLU(),
+        nn.MaxPool2d((1, 2)),
+        nn.Flatten(),
+        nn.Linear(4 * 4 * 4, 7, dtype=dtype),
+        nn.BatchNorm1d(7, dtype=dtype),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(7, 5, bias=False, dtype=dtype),
+        nn.Softmax(1),
+    )
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-6), (np.float64, 1e-12)])
+def test_scores_are_those_of_sliding_windows(dtype, bound, trained):
+    model = trained(plain(dtype))
+    dense = convolutionalize(model, (2, 9, 9))
+    assert (dense.window, dense.stride, dense.offset) == ((9, 9), (2, 2), (4.0, 4.0))
+    assert dense.error <= bound
+    x = np.random.default_rng(5).standard_normal((2, 2, 14, 13)).astype(dtype)
+    scores = run(dense.model, x)
+    assert scores.shape == (2, 5, 3, 3)
+    for i in range(3):
+        for j in range(3):
+            window = np.ascontiguousarray(x[:, :, 2 * i : 2 * i + 9, 2 * j : 2 * j + 9])
+            np.testing.assert_allclose(scores[:, :, i, j], run(model, window), atol=bound)
+
+
+def test_what_became_of_each_layer():
+    model = plain()
+    state = copy.deepcopy(model.state_dict())
+    dense = convolutionalize(model, (2, 9, 9))
+    assert [line.split(":")[0] for line in dense.changes] == ["3", "4", "5", "8"]
+    assert "Linear(in_features=64" in dense.changes[1]
+    assert "-> Conv2d(4, 7, kernel_size=(4, 4)" in dense.changes[1]
+    assert [type(layer).__name__ for layer in dense.model] == [
+        "Conv2d", "ReLU", "MaxPool2d", "Identity", "Conv2d", "BatchNorm2d", "ReLU", "Dropout", "Conv2d", "Softmax",
+    ]  # fmt: skip
+    assert list(dense.model.state_dict()) == list(state)
+    assert all((model.state_dict()[name] == state[name]).all() for name in state)
+    assert model.training
+    assert all(module.training for module in dense.model.modules())
+    assert dense.model[4].weight.data.base is not model[4].weight.data
+    dense.model[4].weight.data[...] = 0
+    assert model[4].weight.data.any()
+
+
+def test_frozen_weights_stay_frozen_and_no_random_number_is_drawn():
+    model = plain()
+    model[4].requires_grad_(False)
+    with np.errstate(all="raise"):
+        from tinygrad_cnn.state import default_generator
+
+        before = default_generator().bit_generator.state
+        dense = convolutionalize(model, (2, 9, 9))
+        assert default_generator().bit_generator.state == before
+    assert not dense.model[4].weight.requires_grad
+    assert not dense.model[4].bias.requires_grad
+    assert dense.model[8].weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("build", "size", "stride", "maps"),
+    [
+        (models.LeNet5, (1, 28, 28), (4, 4), "classifier.fc1: Linear(in_features=400"),
+        (lambda: models.AlexNet(10), (3, 224, 224), (32, 32), "Conv2d(256, 4096, kernel_size=(6, 6)"),
+    ],
+)
+def test_classic_networks(build, size, stride, maps, monkeypatch):
+    monkeypatch.setattr(init, "kaiming_uniform_", lambda w, *a, **k: init.constant_(w, 0.01))  # faster than drawing
+    dense = convolutionalize(build(), size)
+    assert maps in str(dense)
+    assert dense.stride == stride
+    assert dense.error < 2e-5
+    larger = np.zeros((1, size[0], size[1] + stride[0], size[2] + 3 * stride[1]), np.float32)
+    assert run(dense.model, larger).shape == (1, 10, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("size", "pool", "expected", "stride"),
+    [
+        ((8, 6), 1, "AvgPool2d(kernel_size=(8, 6), stride=(1, 1), padding=0)", (1, 1)),
+        ((8, 6), (4, 2), "AvgPool2d(kernel_size=(2, 3), stride=(2, 3), padding=0)", (2, 3)),
+        ((7, 6), (3, 6), "AvgPool2d(kernel_size=(3, 1), stride=(2, 1), padding=0)", (2, 1)),  # bins that overlap
+        ((8, 6), None, "Identity()", (1, 1)),
+    ],
+)
+def test_adaptive_pools_become_fixed(size, pool, expected, stride, trained):
+    cells = {1: 1, (4, 2): 8, (3, 6): 18, None: 48}[pool]
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(pool), nn.Flatten(), nn.Linear(2 * cells, 4))
+    dense = convolutionalize(model, (3, *size))
+    assert repr(dense.model[1]) == expected
+    assert dense.stride == stride
+
+
+@pytest.mark.parametrize(("size", "pool"), [((5, 6), 3), ((6, 4), (3, 7)), ((1, 1), 7)])
+def test_bins_that_differ_or_repeat_are_no_fixed_pool(size, pool):
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(pool), nn.Flatten())
+    with pytest.raises(ValueError, match=r"AdaptiveAvgPool2d in 0 pools . pixels into . bins .* an input_size whose"):
+        convolutionalize(model, (2, *size))
+
+
+def test_a_residual_network_with_modules_for_its_head():
+    def forward(net, x):
+        x = net.stem(x)
+        return net.fc(net.flatten(net.pool(F.relu(x + net.block(x)))))
+
+    parts = {"stem": nn.Conv2d(3, 4, 3, 2), "block": nn.Conv2d(4, 4, 1), "pool": nn.AdaptiveAvgPool2d(1)}
+    net = Forward(forward, **parts, flatten=nn.Flatten(), fc=nn.Linear(4, 5))
+    dense = convolutionalize(net, (3, 9, 11))
+    assert dense.stride == (2, 2)
+    assert run(dense.model, np.zeros((1, 3, 13, 11), np.float32)).shape == (1, 5, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda net, x: net.fc(F.flatten(x, 1)), r"Reshape in the model flattens by itself; let an nn\.Flatten"),
+        (lambda net, x: net.narrow(x.mean((2, 3))), "Mean in the model pools by itself"),
+        (lambda net, x: net.fc(net.flatten(F.adaptive_avg_pool2d(x, 3))), "AdaptiveAvgPool2d in the model pools by"),
+        (lambda net, x: F.linear(net.flatten(x), np.ones((2, 18), np.float32)), r"let an nn\.Linear do it"),
+    ],
+)
+def test_what_has_no_module_cannot_be_replaced(forward, message):
+    net = Forward(forward, flatten=nn.Flatten(), fc=nn.Linear(18, 4), narrow=nn.Linear(2, 4))
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        convolutionalize(net, (2, 3, 3))
+
+
+def test_a_module_that_would_have_to_become_two():
+    def forward(net, x):
+        return net.fc(net.flatten(x)) + net.fc(net.flatten(x.reshape(2, 9, 2, 1)))
+
+    with pytest.raises(ValueError, match="fc is used twice, in two ways"):
+        convolutionalize(Forward(forward, flatten=nn.Flatten(), fc=nn.Linear(18, 4)), (2, 3, 3))
+
+
+def test_a_wrong_result_is_not_returned(monkeypatch):
+    right = convolution._convolution
+
+    def wrong(linear, maps):
+        conv = right(linear, maps)
+        conv.weight = nn.Parameter(conv.weight.data[:, ::-1].copy())  # channels in the wrong order
+        return conv
+
+    monkeypatch.setattr(convolution, "_convolution", wrong)
+    with pytest.raises(RuntimeError, match="convolutionalize: at the training size: outputs differ by"):
+        convolutionalize(plain(), (2, 9, 9))
+
+
+def test_a_wrong_stride_is_not_returned(monkeypatch):
+    monkeypatch.setattr(convolution, "_stride", lambda calls: (4, 2))
+    with pytest.raises(RuntimeError, match="has 2 x 3 windows of 9 x 9 at stride"):
+        convolutionalize(plain(), (2, 9, 9))
+
+
+@pytest.mark.parametrize(("size", "message"), [((2, 9), "must be \\(C, H, W\\)"), ((2, 9, 10, 11), "\\(C, H, W\\)")])
+def test_sizes_that_are_no_images(size, message):
+    with pytest.raises(ValueError, match=message):
+        convolutionalize(plain(), size)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import functional as F
+from tinygrad_cnn import nn, optim
+from tinygrad_cnn.surgery import freezing
+from tinygrad_cnn.surgery.freezing import FrozenBatchNorm2d, freeze
+
+
+def network():
+    backbone = nn.Sequential(nn.Conv2d(2, 3, (3, 2)), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten())
+    head = nn.Sequential(nn.Linear(3 * 2 * 3, 4), nn.BatchNorm1d(4))
+    return nn.Sequential({"backbone": backbone, "head": head})
+
+
+def step(model, x):
+    optimizer = optim.SGD([p for p in model.parameters() if p.requires_grad], 0.5, momentum=0.9, weight_decay=0.1)
+    F.cross_entropy(model.train()(x), np.arange(len(x)) % 4).backward()
+    optimizer.step()
+
+
+def test_training_leaves_the_frozen_part_alone_and_moves_the_rest(trained):
+    model = trained(network())
+    names = list(model.state_dict())
+    frozen = freeze(model, (2, 4, 4), "backbone")
+    assert frozen.model is model
+    assert frozen.error == 0
+    assert frozen.changes[0] == "backbone.0.weight: frozen"
+    assert frozen.changes[-1] == "backbone.1: keeps its running statistics"
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    assert list(before) == names
+    step(model, np.random.default_rng(0).standard_normal((6, 2, 4, 4)).astype(np.float32))
+    moved = {name for name, array in model.state_dict().items() if not np.array_equal(array, before[name])}
+    assert moved == {name for name in names if name.startswith("head.")}
+
+
+def test_frozen_batch_norm_is_the_same_in_both_modes_and_can_be_copied(trained):
+    model = trained(network())
+    freeze(model, (2, 4, 4), "backbone.1")
+    norm = model.backbone[1]
+    assert type(norm) is FrozenBatchNorm2d
+    x = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype(np.float32)
+    expected = norm.eval()(x)
+    for other in (norm.train(), copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))):
+        assert (other(x).data == expected.data).all()
+        assert not other.training
+    assert repr(norm).startswith("FrozenBatchNorm2d(3, ")
+
+
+def test_everything_one_parameter_and_twice():
+    model = network()
+    freeze(model, (2, 4, 4), "head.0.bias")
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["head.0.bias"]
+    assert type(model.backbone[1]) is nn.BatchNorm2d
+    freeze(model, (2, 4, 4))
+    assert not any(p.requires_grad for p in model.parameters())
+    again = freeze(model, (2, 4, 4))
+    assert "keeps" not in str(again)  # it does already
+
+
+def test_a_name_is_a_whole_name():
+    model = nn.Sequential({"conv1": nn.Conv2d(1, 2, 1), "conv10": nn.Conv2d(2, 2, 1)})
+    freeze(model, (1, 3, 4), "conv1")
+    assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
+
+
+def test_mistakes():
+    with pytest.raises(ValueError, match=r"freeze: the model has no part 'backbones'; it has backbone, backbone\.0"):
+        freeze(network(), (2, 4, 4), "backbones")
+    with pytest.raises(ValueError, match="0 has no running statistics to keep to"):
+        freeze(nn.Sequential(nn.BatchNorm2d(2, track_running_stats=False)), (2, 4, 4))
+    with pytest.raises(TypeError, match="freeze: model must be"):
+        freeze(None, (2, 4, 4))
+
+
+def test_what_still_moves_is_an_error(monkeypatch):
+    class Moving(nn.BatchNorm2d):
+        """Frozen in name only."""
+
+    monkeypatch.setattr(freezing, "_FROZEN", {nn.BatchNorm2d: Moving})
+    with pytest.raises(RuntimeError, match=r"moved \['backbone\.1\.running_mean'"):
+        freeze(network(), (2, 4, 4), "backbone")

@@ -1,0 +1,98 @@
+"""Part of a network stays as it is while the rest is trained."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn import nn
+from tinygrad_cnn.functional import sum
+from tinygrad_cnn.surgery.proof import Surgery, prove, run, sample
+
+
+class _StaysInEvaluation:
+    """Batch normalisation that uses its running statistics, and leaves them alone, in training mode too."""
+
+    @property
+    def training(self) -> bool:
+        return False
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        pass  # train() goes through all modules; this one stays
+
+
+class FrozenBatchNorm1d(_StaysInEvaluation, nn.BatchNorm1d):
+    """`BatchNorm1d` with fixed statistics; names in the state dict are the same."""
+
+
+class FrozenBatchNorm2d(_StaysInEvaluation, nn.BatchNorm2d):
+    """`BatchNorm2d` with fixed statistics; names in the state dict are the same."""
+
+
+_FROZEN: dict[type, type] = {nn.BatchNorm1d: FrozenBatchNorm1d, nn.BatchNorm2d: FrozenBatchNorm2d}
+
+
+def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
+    """Freeze parts of a network, in place, and prove that training leaves them alone.
+
+    Their parameters no longer require gradients: backward neither computes nor stores anything for them. Their batch
+    normalisation keeps to the running statistics, whatever `train` says. Dropout in them still drops in training mode.
+
+    Args:
+        model: the network. Its optimiser is given the rest: ``[p for p in model.parameters() if p.requires_grad]``.
+        input_size: the size of one input, such as (3, 224, 224).
+        names: of modules or parameters, such as "features" or "conv1.weight"; everything where none is given.
+
+    Returns:
+        The model itself and what became frozen.
+
+    Raises:
+        ValueError: the model has no part of this name, or the batch normalisation in it has no running statistics.
+        RuntimeError: outputs changed, or a backward pass reached or changed what is frozen.
+
+    >>> model = nn.Sequential({"backbone": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "head": nn.Linear(4, 2)})
+    >>> freeze(model, (3,), "backbone").changes
+    ['backbone.0.weight: frozen', 'backbone.0.bias: frozen', 'backbone.1.weight: frozen', 'backbone.1.bias: frozen',
+     'backbone.1: keeps its running statistics']
+    >>> [name for name, p in model.named_parameters() if p.requires_grad]
+    ['head.weight', 'head.bias']
+    """
+    images = sample("freeze", model, input_size)
+    parameters, modules = dict(model.named_parameters()), dict(model.named_modules())
+    for name in names:
+        if name not in parameters and name not in modules:
+            raise ValueError(f"freeze: the model has no part {name!r}; it has {', '.join(filter(None, modules))}")
+    below = lambda path: not names or any(path == name or path.startswith(f"{name}.") for name in names)
+    norms: dict[str, Any] = {
+        path: module for path, module in modules.items() if type(module) in _FROZEN and below(path)
+    }
+    for path, norm in norms.items():
+        if norm.running_mean is None:
+            raise ValueError(f"freeze: {path} has no running statistics to keep to: track_running_stats=False")
+    before = run(model, images)
+    for norm in norms.values():
+        norm.__class__ = _FROZEN[type(norm)]
+    frozen = {name: parameter.requires_grad_(False) for name, parameter in parameters.items() if below(name)}
+    error = prove("freeze", before, run(model, images), "before and after")
+    _prove_still(model, images, list(frozen), list(norms))
+    changes = [f"{name}: frozen" for name in frozen] + [f"{path}: keeps its running statistics" for path in norms]
+    return Surgery(model, changes, error)
+
+
+def _prove_still(model: nn.Module, images: Any, frozen: list[str], norms: list[str]) -> None:
+    """Train a copy for a moment: no gradient may arrive, no statistics may move."""
+    trial = copy.deepcopy(model).train()
+    trial.zero_grad()
+    y = trial(images)
+    if y.requires_grad:
+        sum(y).backward()
+    parameters = dict(trial.named_parameters())
+    reached = [name for name in frozen if parameters[name].grad is not None]
+    state, found = model.state_dict(), trial.state_dict()
+    fixed = [name for name in found if name.rpartition(".")[0] in norms]
+    moved = [name for name in fixed if not np.array_equal(found[name], state[name])]
+    if reached or moved:
+        raise RuntimeError(f"freeze: a backward pass reached {reached} and moved {moved}; please report this")
