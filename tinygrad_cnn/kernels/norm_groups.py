@@ -38,15 +38,17 @@ def _group_norm(
             squares += (values[i] - centre) * (values[i] - centre)
         root = np.sqrt(squares / size + eps)
         mean[row], deviation[row] = centre, root
+        scale, weights, shifts = 1 / root, gamma[g], beta[g]
         if length == 1:
             for k in range(channels):
-                results[k] = (values[k] - centre) / root * gamma[g, k] + beta[g, k]
+                results[k] = (values[k] - centre) * scale * weights[k] + shifts[k]
         else:
             for k in range(channels):
-                a = gamma[g, k] / root
-                b = beta[g, k] - centre * a
-                for i in range(k * length, (k + 1) * length):
-                    results[i] = values[i] * a + b
+                channel, filled = x[row, k], y[row, k]
+                a = weights[k] * scale
+                b = shifts[k] - centre * a
+                for s in range(length):
+                    filled[s] = channel[s] * a + b
 
 
 def group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float) -> tuple[ndarray, ndarray, ndarray]:
@@ -87,10 +89,11 @@ def _group_norm_grad(
                 total += gradients[k] * weights[k]
         else:
             for k in range(channels):
+                incoming, channel = gy[row, k], x[row, k]
                 product, plain = 0.0, 0.0
-                for i in range(k * length, (k + 1) * length):
-                    product += gradients[i] * ((values[i] - centre) * scale)
-                    plain += gradients[i]
+                for s in range(length):
+                    product += incoming[s] * ((channel[s] - centre) * scale)
+                    plain += incoming[s]
                 ggamma[k] += product
                 gbeta[k] += plain
                 along += product * weights[k]
@@ -103,9 +106,10 @@ def _group_norm_grad(
                 results[k] = gradients[k] * (weights[k] * scale) + values[k] * b + shift
         else:
             for k in range(channels):
+                incoming, channel, filled = gy[row, k], x[row, k], gx[row, k]
                 a = weights[k] * scale
-                for i in range(k * length, (k + 1) * length):
-                    results[i] = gradients[i] * a + values[i] * b + shift
+                for s in range(length):
+                    filled[s] = incoming[s] * a + channel[s] * b + shift
 
 
 def group_norm_grad(
