@@ -4,7 +4,8 @@ from tinygrad_cnn import functional
 from tinygrad_cnn.nn import init
 from tinygrad_cnn.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softmax2d, Softmin, Tanh
 from tinygrad_cnn.nn.container import ModuleList, Sequential
-from tinygrad_cnn.nn.conv import Conv2d
+from tinygrad_cnn.nn.conv import Conv1d, Conv2d, Conv3d
+from tinygrad_cnn.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from tinygrad_cnn.nn.curves import (
     CELU,
     ELU,
@@ -51,24 +52,51 @@ from tinygrad_cnn.nn.norm_groups import (
     LocalResponseNorm,
 )
 from tinygrad_cnn.nn.parameter import Parameter
-from tinygrad_cnn.nn.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from tinygrad_cnn.nn.pool import AvgPool1d, AvgPool2d, AvgPool3d, LPPool1d, LPPool2d, MaxPool1d, MaxPool2d, MaxPool3d
+from tinygrad_cnn.nn.pool_bins import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+    RoIAlign,
+    RoIPool,
+    SpatialPyramidPool,
+)
 from tinygrad_cnn.nn.resize import PixelShuffle, PixelUnshuffle, Upsample
 from tinygrad_cnn.nn.shape import Flatten, Identity, Unflatten
+from tinygrad_cnn.nn.unfold import Fold, Unfold
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AlphaDropout",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
@@ -77,6 +105,7 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Flatten",
+    "Fold",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -89,6 +118,8 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -97,7 +128,12 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Mish",
     "Module",
     "ModuleList",
@@ -110,6 +146,8 @@ __all__ = [
     "PixelUnshuffle",
     "ReLU",
     "ReLU6",
+    "RoIAlign",
+    "RoIPool",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -120,9 +158,11 @@ __all__ = [
     "Softmin",
     "Softplus",
     "Softsign",
+    "SpatialPyramidPool",
     "Tanh",
     "TripletMarginLoss",
     "Unflatten",
+    "Unfold",
     "Upsample",
     "functional",
     "init",

@@ -5,11 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.kernels.geometry import Pair, pair, whole
+from tinygrad_cnn.kernels.geometry import AXES, for_axes
 from tinygrad_cnn.nn.module import Module
 
 
-class MaxPool2d(Module):
+class MaxPoolNd(Module):
+    """What maximum pooling along 1, 2 or 3 axes shares."""
+
+    axes: int
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        op = type(self).__name__
+        self.kernel_size, self.stride, self.padding = checked_window(op, self.axes, kernel_size, stride, padding)
+        for_axes(op, "dilation", dilation, self.axes)
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+
+    def forward(self, input: Any) -> Any:
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.axes - 1]
+        return pool(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class MaxPool1d(MaxPoolNd):
+    """The largest number of each window of a signal; see `MaxPool2d`."""
+
+    axes = 1
+
+
+class MaxPool2d(MaxPoolNd):
     """The largest number of each window; see `functional.max_pool2d`.
 
     Args:
@@ -25,41 +65,79 @@ class MaxPool2d(Module):
     array([[[[5., 7.]]]])
     """
 
-    kernel_size: int | Pair
-    stride: int | Pair
-    padding: int | Pair
-    dilation: int | Pair
-    return_indices: bool
-    ceil_mode: bool
+    axes = 2
+
+
+class MaxPool3d(MaxPoolNd):
+    """The largest number of each window of a volume; see `MaxPool2d`."""
+
+    axes = 3
+
+
+class AvgPool1d(Module):
+    """The mean of each window of a signal; see `AvgPool2d`.
+
+    >>> import numpy as np
+    >>> AvgPool1d(2)(np.arange(4.0).reshape(1, 4))
+    array([[0.5, 2.5]])
+    """
 
     def __init__(
         self,
-        kernel_size: int | Pair,
-        stride: int | Pair | None = None,
-        padding: int | Pair = 0,
-        dilation: int | Pair = 1,
-        return_indices: bool = False,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
         ceil_mode: bool = False,
+        count_include_pad: bool = True,
     ) -> None:
-        self.kernel_size, self.stride, self.padding = _checked_window("MaxPool2d", kernel_size, stride, padding)
-        pair("MaxPool2d", "dilation", dilation)
-        self.dilation = dilation
-        self.return_indices = return_indices
+        window = checked_window("AvgPool1d", 1, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = (for_axes("AvgPool1d", "window", n, 1, 0) for n in window)
         self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
 
     def forward(self, input: Any) -> Any:
-        return F.max_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPoolNd(Module):
+    """What average pooling along 2 or 3 axes shares."""
+
+    axes: int
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        window = checked_window(type(self).__name__, self.axes, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = window
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self.divisor_override = divisor_override
+
+    def forward(self, input: Any) -> Any:
+        return (F.avg_pool2d, F.avg_pool3d)[self.axes - 2](
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
         )
 
     def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
-            f"ceil_mode={self.ceil_mode}"
-        )
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
+class AvgPool2d(AvgPoolNd):
     """The mean of each window; see `functional.avg_pool2d`.
 
     Args:
@@ -75,74 +153,51 @@ class AvgPool2d(Module):
     array([[[[2.5, 4.5]]]])
     """
 
-    kernel_size: int | Pair
-    stride: int | Pair
-    padding: int | Pair
-    ceil_mode: bool
-    count_include_pad: bool
-    divisor_override: int | None
-
-    def __init__(
-        self,
-        kernel_size: int | Pair,
-        stride: int | Pair | None = None,
-        padding: int | Pair = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
-        self.kernel_size, self.stride, self.padding = _checked_window("AvgPool2d", kernel_size, stride, padding)
-        self.ceil_mode = ceil_mode
-        self.count_include_pad = count_include_pad
-        self.divisor_override = divisor_override
-
-    def forward(self, input: Any) -> Any:
-        return F.avg_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+    axes = 2
 
 
-class AdaptiveAvgPool2d(Module):
-    """The means of a grid of windows that covers the image, whatever its size; see `functional.adaptive_avg_pool2d`.
+class AvgPool3d(AvgPoolNd):
+    """The mean of each window of a volume; see `AvgPool2d`."""
 
-    Args:
-        output_size: (OH, OW) or one int for both; None keeps the size of the image.
+    axes = 3
 
-    >>> import numpy as np
-    >>> AdaptiveAvgPool2d(1)(np.arange(8.0).reshape(1, 1, 2, 4))
-    array([[[[3.5]]]])
+
+class LPPool1d(Module):
+    """The p-norm of each window of a signal; see `functional.lp_pool2d`.
+
+    >>> LPPool1d(2, 3, stride=2)
+    LPPool1d(norm_type=2, kernel_size=3, stride=2, ceil_mode=False)
     """
 
-    output_size: int | tuple[int | None, int | None] | None
+    axes = 1
 
-    def __init__(self, output_size: int | tuple[int | None, int | None] | None) -> None:
-        for size in output_size if isinstance(output_size, (tuple, list)) else (output_size,):
-            if size is not None:
-                whole("AdaptiveAvgPool2d", "output_size", size, 1)
-        self.output_size = output_size
+    def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> None:
+        checked_window(type(self).__name__, self.axes, kernel_size, stride, 0)
+        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
 
     def forward(self, input: Any) -> Any:
-        return F.adaptive_avg_pool2d(input, self.output_size)
+        pool = (F.lp_pool1d, F.lp_pool2d)[self.axes - 1]
+        return pool(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
 
 
-def _checked_window(op: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Any, Any, Any]:
-    """Return the three as they are, the stride filled in, or raise where one is no int or pair of ints."""
+class LPPool2d(LPPool1d):
+    """The p-norm of each window of an image; see `functional.lp_pool2d`."""
+
+    axes = 2
+
+
+def checked_window(op: str, axes: int, kernel_size: Any, stride: Any, padding: Any) -> tuple[Any, Any, Any]:
+    """Return the three as they are, the stride filled in, or raise where one does not fit the axes."""
     stride = kernel_size if stride is None else stride
-    sizes = pair(op, "kernel_size", kernel_size)
-    pair(op, "stride", stride)
-    for size, margin, axis in zip(sizes, pair(op, "padding", padding, 0), ("height", "width"), strict=True):
+    sizes = for_axes(op, "kernel_size", kernel_size, axes)
+    for_axes(op, "stride", stride, axes)
+    for size, margin, axis in zip(sizes, for_axes(op, "padding", padding, axes, 0), AXES[axes], strict=True):
         if 2 * margin > size:
             raise ValueError(
                 f"{op}: padding must be at most half the window, got padding {margin} for a window of {axis} {size}"
