@@ -20,7 +20,7 @@ import numpy as np
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _INSTRUCTIONS = set(
-    "PROTO STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 "
+    "PROTO STOP MARK BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 "
     "BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS "
     "GLOBAL REDUCE BUILD BINPERSID".split()
 )
@@ -32,7 +32,7 @@ class _Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    size: int
 
 
 class _View(NamedTuple):
@@ -128,7 +128,8 @@ def _read_pickle(file: io.BytesIO) -> Any:
     for count, (instruction, argument, _) in enumerate(pickletools.genops(file), 1):
         if instruction.name not in _INSTRUCTIONS:
             raise pickle.UnpicklingError(f"the pickle instruction {instruction.name}")
-        if instruction.name.endswith("BINPUT") and argument > count:  # a place far away would be a request for memory
+        far_away = isinstance(argument, int) and argument > count
+        if instruction.name.endswith("BINPUT") and far_away:  # a request for memory up to there
             raise pickle.UnpicklingError(f"place {argument} of the memo at instruction {count}")
     program = file.getvalue()[start : file.tell()]
     return _Unpickler(io.BytesIO(program)).load()
