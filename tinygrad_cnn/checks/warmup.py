@@ -106,9 +106,9 @@ def _average(dtype: np.dtype) -> None:
 
 
 def _second_order(dtype: np.dtype) -> None:
-    """Gradients of gradients are made of the same kernels, but for that of max pooling."""
+    """Gradients of gradients are made of the same kernels, but for those of max pooling and of GELU."""
     x = Tensor(np.arange(96).reshape(2, 1, 6, 8) / 96, dtype, requires_grad=True)
-    first = grad(F.max_pool2d(x, (3, 2)).exp().sum(), [x], create_graph=True)
+    first = grad(F.max_pool2d(x, (3, 2)).exp().sum() + F.gelu(x).sum(), [x], create_graph=True)
     grad([g.sum() for g in first if g is not None], [x])
 
 
