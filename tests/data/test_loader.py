@@ -204,7 +204,10 @@ def test_a_batch_that_fails_is_not_counted() -> None:
         ({"epoch_seed": True, "position": 1}, "whole numbers"),
         ({"epoch_seed": 1, "position": None}, "whole numbers"),
         ({"epoch_seed": 1, "position": 7}, "7 batches into an epoch, an epoch has 6 here"),
-        ({"epoch_seed": None, "position": 2}, "shuffle=False, here it is True"),
+        (
+            {"epoch_seed": None, "position": 2},
+            "without shuffle or transform, here shuffle is True",
+        ),
     ],
 )
 def test_a_foreign_state_is_refused_and_changes_nothing(bad: dict[str, Any], message: str) -> None:
@@ -215,7 +218,7 @@ def test_a_foreign_state_is_refused_and_changes_nothing(bad: dict[str, Any], mes
 
 
 def test_a_shuffled_state_is_refused_without_shuffling() -> None:
-    with pytest.raises(ValueError, match="shuffle=True, here it is False"):
+    with pytest.raises(ValueError, match="with shuffle or transform, here shuffle is False"):
         _loader(shuffle=False).load_state_dict({"epoch_seed": 7, "position": 2})
 
 
@@ -228,3 +231,56 @@ def test_a_bad_batch_size_is_refused(batch_size: Any) -> None:
 def test_a_seed_is_not_a_generator() -> None:
     with pytest.raises(TypeError, match=r"DataLoader: generator must be a numpy.random.Generator, .* got int"):
         DataLoader(np.arange(3), generator=0)
+
+
+def _labelled(count: int = 23, **options: Any) -> DataLoader:
+    class Labelled:
+        def __len__(self) -> int:
+            return count
+
+        def __getitem__(self, indices: Any) -> tuple[np.ndarray, np.ndarray]:
+            return np.asarray(indices, float), np.asarray(indices)
+
+    return DataLoader(Labelled(), 4, generator=np.random.default_rng(1), **options)
+
+
+def _shaken(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return x + generator.random(len(x)) / 2
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_transform_changes_the_first_part_of_each_batch_anew_in_each_epoch(shuffle: bool) -> None:
+    loader = _labelled(shuffle=shuffle, transform=_shaken)
+    first, second = (list(loader) for _ in range(2))
+    for batches in (first, second):
+        assert all((np.floor(x) == labels).all() for x, labels in batches)
+        moved = np.concatenate([x - labels for x, labels in batches])
+        assert len(set(moved)) == len(moved) == 23
+    assert not set(np.concatenate([x % 1 for x, _ in first])) & set(np.concatenate([x % 1 for x, _ in second]))
+    again = list(_labelled(shuffle=shuffle, transform=_shaken))
+    assert all((x == y).all() for (x, _), (y, _) in zip(first, again, strict=True))
+
+
+def test_a_transform_of_batches_that_are_arrays() -> None:
+    loader = DataLoader(np.arange(6), 4, transform=lambda x, generator: -x)
+    assert _lists(loader) == [[0, -1, -2, -3], [-4, -5]]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_resumed_epoch_has_the_same_luck(shuffle: bool) -> None:
+    loader = _labelled(shuffle=shuffle, transform=_shaken)
+    iterator = iter(loader)
+    for _ in range(2):
+        next(iterator)
+    state_dict = json.loads(json.dumps(loader.state_dict()))
+    rest = list(iterator)
+    other = _labelled(shuffle=shuffle, transform=_shaken)
+    other.load_state_dict(state_dict)
+    assert all((x == y).all() for (x, _), (y, _) in zip(rest, other, strict=True))
+    with pytest.raises(ValueError, match="transform is set"):
+        other.load_state_dict({"epoch_seed": None, "position": 2})
+
+
+def test_a_transform_is_called() -> None:
+    with pytest.raises(TypeError, match=r"transform must be called as transform\(x, generator\), got 3"):
+        DataLoader(np.arange(3), transform=3)  # type: ignore[arg-type]

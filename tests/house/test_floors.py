@@ -23,6 +23,7 @@ MAY_SEE: dict[str, set[str]] = {
     "kernels": set(),
     "reference": set(),
     "data": set(),
+    "preprocess": set(),
     "autograd": set(),
     "functional": {"kernels", "autograd"},
     "inplace": {"functional", "autograd"},

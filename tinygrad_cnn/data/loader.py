@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from tinygrad_cnn.data.dataset import Dataset, check_generator
 class DataLoader:
     """Iterate over a dataset in batches, each epoch in a new order where ``shuffle``.
 
-    An epoch that shuffles draws one 64-bit seed from the generator and permutes by it. That seed and the number of
-    batches handed out are the loader's whole state: `state_dict` may be taken at any moment, inside of the loop's body
+    An epoch that shuffles or transforms draws one 64-bit seed from the generator: the order follows from it, and the
+    luck of each batch from it and the batch's number. That seed and the number of batches handed out are the whole
+    state: `state_dict` may be taken at any moment, inside of the loop's body
     too, and after `load_state_dict` the next iteration goes on with the batch that would have come next.
 
     Args:
@@ -24,10 +25,12 @@ class DataLoader:
         shuffle: Whether each epoch has its own random order.
         drop_last: Whether to leave out a last batch that is smaller.
         generator: Draws the epochs' seeds; None is the default generator.
+        transform: Called as transform(x, generator) on each batch, on the first part of one such as (x, labels): an
+            augmentation of `tinygrad_cnn.preprocess`, say.
 
     Raises:
         ValueError: A ``batch_size`` that is not a positive int.
-        TypeError: A ``generator`` that is not a `numpy.random.Generator`.
+        TypeError: A ``generator`` that is not a `numpy.random.Generator`, a ``transform`` that cannot be called.
 
     >>> loader = DataLoader(np.arange(10), batch_size=4)
     >>> len(loader), list(loader)
@@ -41,6 +44,7 @@ class DataLoader:
         shuffle: bool = False,
         drop_last: bool = False,
         generator: np.random.Generator | None = None,
+        transform: Callable[[Any, np.random.Generator], Any] | None = None,
     ) -> None:
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be a positive int, got {batch_size!r}")
@@ -50,6 +54,10 @@ class DataLoader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.generator = generator
+        if transform is not None and not callable(transform):
+            raise TypeError(f"DataLoader: transform must be called as transform(x, generator), got {transform!r}")
+        self.transform = transform
+        self._seeded = bool(shuffle) or transform is not None
         self._epoch = _between_epochs()
         self._resumed = False  # whether the next iteration goes on with self._epoch
 
@@ -61,7 +69,7 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         if not self._resumed:
             self._epoch = _between_epochs()
-            if self.shuffle:
+            if self._seeded:
                 generator = self.generator or state.default_generator()
                 self._epoch["epoch_seed"] = int(generator.integers(2**64, dtype=np.uint64))
         self._resumed = False
@@ -74,6 +82,12 @@ class DataLoader:
         while epoch["position"] < len(self):
             start = epoch["position"] * self.batch_size
             batch = self.dataset[order[start : start + self.batch_size]]
+            if self.transform is not None:
+                luck = np.random.default_rng([epoch["epoch_seed"], epoch["position"]])
+                if isinstance(batch, tuple):
+                    batch = (self.transform(batch[0], luck), *batch[1:])
+                else:
+                    batch = self.transform(batch, luck)
             epoch["position"] += 1  # before the consumer has it: what is asked for inside of the loop is done
             yield batch
         epoch.update(_between_epochs())
@@ -81,8 +95,8 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Return where the newest iteration stands, as JSON values.
 
-        ``epoch_seed`` gives the order of the epoch (None without shuffling, and between two epochs); ``position``
-        counts the batches handed out.
+        ``epoch_seed`` gives the order of the epoch and its luck (None without either, and between two epochs);
+        ``position`` counts the batches handed out.
         """
         return dict(self._epoch)
 
@@ -102,9 +116,10 @@ class DataLoader:
                 f"DataLoader: the state is {position} batches into an epoch, an epoch has {len(self)} here; "
                 "was it taken with another dataset or batch_size?"
             )
-        if (seed is None) == self.shuffle and state_dict != _between_epochs():
+        if (seed is None) == self._seeded and state_dict != _between_epochs():
             raise ValueError(
-                f"DataLoader: the state was taken with shuffle={not self.shuffle}, here it is {self.shuffle}"
+                f"DataLoader: the state was taken {'without' if self._seeded else 'with'} shuffle or transform, here "
+                f"shuffle is {self.shuffle} and transform is {'set' if self.transform else 'None'}"
             )
         self._epoch = {"epoch_seed": seed, "position": position}
         self._resumed = state_dict != _between_epochs()
