@@ -93,3 +93,36 @@ def test_errors_name_the_module() -> None:
     model = nn.Sequential({"conv": nn.Conv2d(3, 4, 5)})
     with pytest.raises(ValueError, match="conv2d in conv: "):
         model(np.zeros((2, 1, 8, 9), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "function", "image"), [(nn.Conv1d, F.conv1d, (9,)), (nn.Conv3d, F.conv3d, (5, 6, 7))]
+)
+def test_signals_and_volumes(layer: Any, function: Any, image: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 4, *image)).astype("f")
+    settings = {"stride": 2, "padding": ((2, 1),) * len(image), "dilation": 2, "groups": 2}
+    conv = layer(4, 6, 3, **settings)
+    assert conv.weight.shape == (6, 2, *[3] * len(image))
+    assert conv.kernel_size == (3,) * len(image)
+    y = conv(x)
+    assert (y.data == function(x, conv.weight, conv.bias, **settings).data).all()
+    assert layer(4, 6, 3, padding=1)(x).shape[2:] == image
+    with pytest.raises(ValueError, match=f"{layer.__name__}: stride must be at least 1"):
+        layer(4, 6, 3, 0)
+
+
+def test_signals_and_volumes_equal_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for name, image in (("Conv1d", (9,)), ("Conv3d", (5, 6, 7))):
+        args = 4, 6, 3, 2, 1, 2, 2, False
+        ours, theirs = getattr(nn, name)(*args, dtype=float), getattr(torch.nn, name)(*args).double()
+        assert repr(ours) == repr(theirs)
+        ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+        x = np.random.default_rng(0).normal(size=(2, 4, *image))
+        np.testing.assert_allclose(ours(x).data, theirs(torch.tensor(x)).detach().numpy(), rtol=0, atol=1e-12)
+
+
+def test_padding_of_tensorflow() -> None:
+    conv = nn.Conv2d(1, 1, 3, stride=2, padding="same_tf")
+    assert conv(np.ones((1, 1, 7, 8), "f")).shape == (1, 1, 4, 4)
+    assert "padding=same_tf" in repr(conv)

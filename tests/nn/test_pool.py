@@ -78,3 +78,29 @@ def test_more_errors() -> None:
         nn.MaxPool2d(2, dilation=0)
     with pytest.raises(ValueError, match="AdaptiveAvgPool2d: output_size must be at least 1, got 0"):
         nn.AdaptiveAvgPool2d((0, 2))
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_signals_and_volumes(axes: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, *(7, 5, 6)[:axes]))
+    maximum, average = getattr(nn, f"MaxPool{axes}d"), getattr(nn, f"AvgPool{axes}d")
+    expected = getattr(F, f"max_pool{axes}d")(x, 2, 3, 1, 1, True, True)
+    for found, wanted in zip(maximum(2, 3, 1, 1, True, True)(x), expected, strict=True):
+        assert (found == wanted).all()
+    assert (average(2, 3, 1, True, False)(x) == getattr(F, f"avg_pool{axes}d")(x, 2, 3, 1, True, False)).all()
+    with pytest.raises(ValueError, match=f"AvgPool{axes}d: padding must be at most half the window"):
+        average(2, 1, 2)
+
+
+def test_norms() -> None:
+    assert (nn.LPPool2d(3, (2, 3), 2, True)(X) == F.lp_pool2d(X, 3, (2, 3), 2, True)).all()
+    assert (nn.LPPool1d(2, 3)(X[0]) == F.lp_pool1d(X[0], 2, 3)).all()
+    with pytest.raises(ValueError, match="LPPool1d: kernel_size must be one int"):
+        nn.LPPool1d(2, (2, 2))
+
+
+def test_named_as_in_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for name, args in (("MaxPool1d", (2,)), ("MaxPool3d", (2, 1)), ("AvgPool1d", (2,)), ("AvgPool3d", ((1, 2, 3),))):
+        assert repr(getattr(nn, name)(*args)) == repr(getattr(torch.nn, name)(*args))
+    assert repr(nn.LPPool2d(2, 3)) == repr(torch.nn.LPPool2d(2, 3))

@@ -126,7 +126,7 @@ def roi_align(
     for k, box in enumerate(boxes):
         x1, y1, x2, y2 = box[1:] * scale - (0.5 if aligned else 0)
         height, width = (y2 - y1, x2 - x1) if aligned else (max(y2 - y1, 1), max(x2 - x1, 1))
-        rows, columns = (sampling_ratio if sampling_ratio > 0 else ceil(n) for n in (height / PH, width / PW))
+        rows, columns = (sampling_ratio if sampling_ratio > 0 else max(ceil(n), 0) for n in (height / PH, width / PW))
         for i, j, a, b in np.ndindex(PH, PW, rows, columns):
             h = y1 + (i + (a + 0.5) / rows) * height / PH
             w = x1 + (j + (b + 0.5) / columns) * width / PW
