@@ -15,10 +15,11 @@ PACKAGE = ROOT / "tinygrad_cnn"
 
 # Functions of functional/ that serve the operations and are none themselves.
 INTERNAL = {
-    "array_key", "axes_tuple", "axis_index", "by_channel", "check_pair", "check_reduction", "checked_geometry",
-    "checked_labels", "conv_geometry", "draw_mask", "either", "flat", "gate", "is_basic", "ndim_of", "over_channels",
-    "over_pixels", "read", "reduced", "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of",
-    "sizes", "sum_to", "update_running",
+    "along_depth", "array_key", "axes_tuple", "axis_index", "bins", "by_channel", "check_pair", "check_reduction",
+    "checked_geometry", "checked_labels", "conv_geometry", "depth", "draw_mask", "either", "flat", "gate", "images",
+    "in_volume", "is_basic", "like", "ndim_of", "over_channels", "over_pixels", "plane", "read", "reduced",
+    "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of", "sizes", "sum_to",
+    "update_running", "windows",
 }  # fmt: skip
 
 # Files of kernels/ that compute no operation, or that of another file in another way; and functions that are a part of
@@ -29,8 +30,9 @@ MACHINERY = {
 }  # fmt: skip
 WITHOUT_REFERENCE = {
     "adjoint", "array_at", "bands_for", "channel_sum", "choose", "conv2d_fused", "elementwise", "exp", "expm1",
-    "largest_of", "layout", "log1p", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "normal_tail", "pack",
-    "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "sums_at",
+    "largest_of", "layout", "log1p", "max_bins_gather", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad",
+    "normal_tail", "pack", "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select",
+    "sums_at",
 }  # fmt: skip
 
 FUNCTIONAL = sorted(path for path in PACKAGE.glob("functional/*.py") if path.stem != "__init__")
