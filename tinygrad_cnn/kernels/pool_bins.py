@@ -7,7 +7,7 @@ is no business of the loops.
 
 from __future__ import annotations
 
-from math import isnan, prod
+from math import prod
 
 import numpy as np
 from numpy import ndarray
@@ -33,10 +33,10 @@ def _largest(
                 left, right = columns[region, pw]
                 best, where = x.dtype.type(-np.inf), -1
                 for h in range(top, bottom):
-                    for w in range(left, right):
-                        value = plane[h, w]
-                        if value > best or isnan(value) or where < 0:
-                            best, where = value, h * width + w
+                    line = plane[h, left:right]
+                    for w in range(len(line)):
+                        if not line[w] <= best or where < 0:  # larger, or NaN
+                            best, where = line[w], h * width + left + w
                 y[region, channel, ph, pw] = best if where >= 0 else x.dtype.type(0)
                 index[region, channel, ph, pw] = where
 
