@@ -12,7 +12,6 @@ from tinygrad_cnn.kernels.geometry import (
     check_remainder,
     for_axes,
     padding_for_axes,
-    padding_pairs,
     pair,
     same_padding,
     same_tf_padding,
@@ -79,20 +78,20 @@ def test_pair_refuses_other_lengths_and_small_numbers() -> None:
         (np.array([[1, 2], [3, 4]]), ((1, 2), (3, 4))),
     ],
 )
-def test_padding_pairs(value: object, expected: object) -> None:
-    assert padding_pairs("conv2d", value) == expected
+def test_padding_of_two_axes(value: object, expected: object) -> None:
+    assert padding_for_axes("conv2d", value, 2) == expected
 
 
 @pytest.mark.parametrize("value", [-1, (0, -1), ((0, -2), (0, 0)), ((0, 0), (1, -1))])
 def test_negative_padding_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"padding.* must be at least 0, got -\d"):
-        padding_pairs("conv2d", value)
+        padding_for_axes("conv2d", value, 2)
 
 
 @pytest.mark.parametrize("value", ["same", 1.5, (1, 2.0), ((1, 2), 3)])
 def test_padding_of_other_types_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="padding"):
-        padding_pairs("conv2d", value)
+        padding_for_axes("conv2d", value, 2)
 
 
 def test_same_padding_puts_the_odd_pixel_after() -> None:

@@ -63,15 +63,6 @@ def padding_for_axes(op: str, value: Any, axes: int) -> tuple[Pair, ...]:
     return tuple((n, n) for n in for_axes(op, "padding", value, axes, 0))
 
 
-def padding_pairs(op: str, value: Any) -> Padding:
-    """Return ((top, bottom), (left, right)) of an int, a pair (height, width) or a pair of pairs."""
-    parts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-    if len(parts) == 2 and all(isinstance(part, Iterable) for part in parts):
-        return pair(op, "padding (top, bottom)", parts[0], 0), pair(op, "padding (left, right)", parts[1], 0)
-    height, width = pair(op, "padding", value, 0)
-    return (height, height), (width, width)
-
-
 def same_padding(extent: int) -> Pair:
     """Return (before, after) for padding='same' of a kernel that spans ``extent`` pixels; the odd one goes after."""
     total = extent - 1
