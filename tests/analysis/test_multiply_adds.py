@@ -5,8 +5,8 @@ import pytest
 
 from tinygrad_cnn import Tensor, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
+from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad
 from tinygrad_cnn.kernels.geometry import Window
 

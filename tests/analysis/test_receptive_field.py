@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn import Tensor, models, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField, bins, receptive_fields
+from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import init
 
 
@@ -43,7 +43,9 @@ def ones(*shape):
         (lambda x: x.reshape(1, -1) @ ones(240, 3), None, None),  # a product by hand: the table does not know it
         (lambda x: F.linear(F.flatten(x, 1), ones(3, 240)), (12, 1, 5.5), (10, 1, 4.5)),
         (lambda x: F.softmax(F.gelu(F.relu(x) * ones(2, 1, 1)), 1), (1, 1, 0.0), (1, 1, 0.0)),
-        (lambda x: F.softmax(x, 3), (12, 1, 5.5), (10, 1, 4.5)),
+        (lambda x: F.softmax(x, 3), None, None),  # each unit sees its whole row: no window that slides
+        (lambda x: F.local_response_norm(x, 2), (1, 1, 0.0), (1, 1, 0.0)),
+        (lambda x: F.adaptive_max_pool2d(x, (3, 1)), (4, 4, 1.5), (10, 1, 4.5)),
         (lambda x: F.cat([x, F.avg_pool2d(x, 3, 1, 1)], 1), (3, 1, 0.0), (3, 1, 0.0)),
         (lambda x: x[:, [1, 0]], (1, 1, 0.0), (1, 1, 0.0)),
         (lambda x: x[:, :, ::2], None, None),

@@ -123,6 +123,13 @@ def test_adaptive_pools_become_fixed(size, pool, expected, stride, trained):
     assert dense.stride == stride
 
 
+def test_adaptive_maxima_become_fixed_ones():
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveMaxPool2d((2, 3)), nn.Flatten(), nn.Linear(12, 4))
+    dense = convolutionalize(model, (3, 10, 8))
+    assert dense.model[1].kernel_size == (4, 2)
+    assert dense.stride == (4, 2)
+
+
 @pytest.mark.parametrize(("size", "pool"), [((5, 6), 3), ((6, 4), (3, 7)), ((1, 1), 7)])
 def test_bins_that_differ_or_repeat_are_no_fixed_pool(size, pool):
     model = nn.Sequential(nn.AdaptiveAvgPool2d(pool), nn.Flatten())

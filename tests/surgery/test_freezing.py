@@ -63,6 +63,12 @@ def test_everything_one_parameter_and_twice():
     assert "keeps" not in str(again)  # it does already
 
 
+def test_volumes():
+    model = nn.Sequential(nn.Conv3d(1, 2, 1), nn.BatchNorm3d(2))
+    freeze(model, (1, 2, 3, 4))
+    assert not model.train()[1].training
+
+
 def test_a_name_is_a_whole_name():
     model = nn.Sequential({"conv1": nn.Conv2d(1, 2, 1), "conv10": nn.Conv2d(2, 2, 1)})
     freeze(model, (1, 3, 4), "conv1")

@@ -1,9 +1,9 @@
 """What a network is: sizes, costs, and what each unit sees."""
 
-from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields, window
 from tinygrad_cnn.analysis.summary import Summary, summary
+from tinygrad_cnn.calls import record_calls
 
 __all__ = [
     "ReceptiveField",

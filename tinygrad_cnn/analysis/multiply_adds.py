@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from functools import singledispatch
 
-from tinygrad_cnn.calls import Shape
 from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.calls import Shape
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad
 from tinygrad_cnn.functional.linalg import Linear, MatMul
 

@@ -17,8 +17,8 @@ from functools import singledispatch
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tinygrad_cnn.calls import Call, Shape
 from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.calls import Call, Shape
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.curves import Curve
@@ -27,8 +27,10 @@ from tinygrad_cnn.functional.elementwise import Elementwise
 from tinygrad_cnn.functional.indexing import Index
 from tinygrad_cnn.functional.joining import Cat, Pad
 from tinygrad_cnn.functional.linalg import Linear
+from tinygrad_cnn.functional.lrn import LocalResponseNorm
 from tinygrad_cnn.functional.norm import BatchNorm, BatchNormFixed
 from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.shape import Reshape
 from tinygrad_cnn.kernels.geometry import Pair, Window
@@ -122,6 +124,7 @@ def bins(size: int, count: int) -> tuple[int, int] | None:
 @window.register(Dropout)
 @window.register(Elementwise)
 @window.register(LeakyReLU)
+@window.register(LocalResponseNorm)
 @window.register(PReLU)
 @window.register(ReLU)
 @window.register(Sigmoid)
@@ -142,8 +145,9 @@ def _(function: MaxPool2d | AvgPool2d, x: Shape, y: Shape) -> Window:
     return function.window
 
 
-@window.register
-def _(function: AdaptiveAvgPool2d, x: Shape, y: Shape) -> Window | None:
+@window.register(AdaptiveAvgPool2d)
+@window.register(AdaptiveMaxPool2d)
+def _(function: AdaptiveAvgPool2d | AdaptiveMaxPool2d, x: Shape, y: Shape) -> Window | None:
     rows, columns = bins(x[2], y[2]), bins(x[3], y[3])
     if rows is None or columns is None:
         return None
@@ -155,9 +159,7 @@ def _(function: AdaptiveAvgPool2d, x: Shape, y: Shape) -> Window | None:
 @window.register(Softmax)
 @window.register(Cat)
 def _(function: Softmax | LogSoftmax | HardChoice | Cat, x: Shape, y: Shape) -> Window | None:
-    if function.axis % len(x) in (0, 1) or len(x) != 4:
-        return POINT
-    return None if isinstance(function, Cat) else everything(x)
+    return POINT if function.axis % len(x) in (0, 1) or len(x) != 4 else None
 
 
 @window.register

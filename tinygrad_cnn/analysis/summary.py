@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinygrad_cnn.calls import Call, Shape, sample_input, record_calls
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.receptive_field import POINT, ReceptiveField, receptive_fields, window
+from tinygrad_cnn.calls import Call, Shape, record_calls, sample_input
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.pool import AvgPool2d, MaxPool2d
 from tinygrad_cnn.kernels.geometry import Window

@@ -20,6 +20,7 @@ from tinygrad_cnn.calls import Call, Shape, record_calls
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.linalg import Linear
 from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.shape import Reshape
 from tinygrad_cnn.kernels.geometry import Pair
@@ -100,9 +101,9 @@ def _plan(modules: dict[str, nn.Module], calls: list[Call]) -> dict[str, tuple[n
                 maps[id(call.output)], new = x.shape[1:], nn.Identity()
             case Reduction() if len(x.shape) == 4 and {2, 3} & set(call.function.axes):
                 raise ValueError(f"{_OP}: {_where(call)} pools by itself; let an nn.AdaptiveAvgPool2d(1) do it")
-            case AdaptiveAvgPool2d():
-                if not isinstance(module, nn.AdaptiveAvgPool2d):
-                    raise ValueError(f"{_OP}: {_where(call)} pools by itself; let an nn.AdaptiveAvgPool2d do it")
+            case AdaptiveAvgPool2d() | AdaptiveMaxPool2d():
+                if not isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+                    raise ValueError(f"{_OP}: {_where(call)} pools by itself; let an nn.{call.function.name} do it")
                 new = _fixed_pool(call)
             case Linear() if id(x) in maps:
                 if not isinstance(module, nn.Linear):
@@ -145,7 +146,10 @@ def _fixed_pool(call: Call) -> nn.Module:
             )
         sides.append((lengths.pop(), steps.pop() if steps else 1))
     (height, down), (width, across) = sides
-    return nn.AvgPool2d((height, width), (down, across)) if (height, width) != (1, 1) else nn.Identity()
+    if (height, width) == (1, 1):
+        return nn.Identity()
+    kind = nn.AvgPool2d if isinstance(call.function, AdaptiveAvgPool2d) else nn.MaxPool2d
+    return kind((height, width), (down, across))
 
 
 def _where(call: Call) -> str:

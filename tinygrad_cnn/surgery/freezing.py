@@ -32,7 +32,15 @@ class FrozenBatchNorm2d(_StaysInEvaluation, nn.BatchNorm2d):
     """`BatchNorm2d` with fixed statistics; names in the state dict are the same."""
 
 
-_FROZEN: dict[type, type] = {nn.BatchNorm1d: FrozenBatchNorm1d, nn.BatchNorm2d: FrozenBatchNorm2d}
+class FrozenBatchNorm3d(_StaysInEvaluation, nn.BatchNorm3d):
+    """`BatchNorm3d` with fixed statistics; names in the state dict are the same."""
+
+
+_FROZEN: dict[type, type] = {
+    nn.BatchNorm1d: FrozenBatchNorm1d,
+    nn.BatchNorm2d: FrozenBatchNorm2d,
+    nn.BatchNorm3d: FrozenBatchNorm3d,
+}
 
 
 def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
