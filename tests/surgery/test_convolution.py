@@ -185,6 +185,12 @@ def test_a_wrong_result_is_not_returned(monkeypatch):
         convolutionalize(plain(), (2, 9, 9))
 
 
+def test_what_depends_on_the_size_of_the_image_is_found_by_its_windows():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Softmax(3), nn.Flatten(), nn.Linear(3 * 3 * 4, 5))
+    with pytest.raises(RuntimeError, match=r"the score at \(0, 0\) and its window: outputs differ by"):
+        convolutionalize(model, (2, 5, 6))
+
+
 def test_a_wrong_stride_is_not_returned(monkeypatch):
     monkeypatch.setattr(convolution, "_stride", lambda calls: (4, 2))
     with pytest.raises(RuntimeError, match="has 2 x 3 windows of 9 x 9 at stride"):
