@@ -31,7 +31,7 @@ MACHINERY = {
 WITHOUT_REFERENCE = {
     "adjoint", "array_at", "bands_for", "channel_sum", "choose", "conv2d_fused", "elementwise", "exp", "expm1",
     "largest_of", "layout", "log1p", "max_bins_gather", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad",
-    "normal_tail", "pack", "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select",
+    "normal_tail", "pack", "parts_of", "pixel_index", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select",
     "sums_at",
 }  # fmt: skip
 

@@ -69,9 +69,12 @@ def pack(x: ndarray, n: int, image: ndarray, sh: int, sw: int, top: int, left: i
                 at = ((c * sh + a) * i_size + i) * j_size + left
                 copy_run(x, ((n * c_size + c) * h_size + h) * w_size, image, at, w_size, x.dtype.type(0))
             else:
-                for w in range(w_size):
-                    j, b = divmod(w + left, sw)
-                    image[(((c * sh + a) * sw + b) * i_size + i) * j_size + j] = x[n, c, h, w]
+                pixels = x[n, c, h]
+                for b in range(sw):
+                    first = (b - left) % sw  # the first pixel of this phase
+                    at = (((c * sh + a) * sw + b) * i_size + i) * j_size + (first + left) // sw
+                    for j in range((w_size - first + sw - 1) // sw):
+                        image[at + j] = pixels[first + j * sw]
 
 
 @device
@@ -97,13 +100,15 @@ def sums_at(
 @kernel(writes="y images sums")
 def _forward(
     x: ndarray, w: ndarray, b: ndarray, table: ndarray, y: ndarray, images: ndarray, sums: ndarray, groups: int,
-    bands: int, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int, rows: int, vectors: int, start: int,
-    stop: int,
+    parts: int, bands: int, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int, rows: int, vectors: int,
+    start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the items start..stop, an item being a band of tiles of one image.
 
-    x (N, C, H, W), w (O, taps), b (O,) or empty, table (taps,) as in Layout; scratch for each piece: images (pieces,
-    image) and sums (pieces, blocks of rows, width). The tile is ``rows`` filters high and ``vectors`` vectors wide.
+    x (N * parts, C, H, W): the channels of an image that do not see each other come in parts, each an image of its own
+    with ``groups`` groups. w (O of all parts, taps), b likewise or empty, table (taps,) as in Layout; scratch for each
+    piece: images (pieces, image) and sums (pieces, blocks of rows, width). The tile is ``rows`` filters high and
+    ``vectors`` vectors wide.
     """
     n_size, o_size, oh_size, ow_size = y.shape
     piece = threads.piece_at(start, n_size * bands)
@@ -118,10 +123,11 @@ def _forward(
         if n != packed:
             pack(x, n, image, sh, sw, top, left, i_size, j_size)
             packed = n
+        filters = n % parts * o_size
         for tile in range(tiles * band // bands, tiles * (band + 1) // bands):
             for g in range(groups):
-                at = g * group + tile * width
-                sums_at(w, g * o_group * depth, depth, table, 0, depth, image, at, total, o_group, rows, vectors, width)
+                at, f = g * group + tile * width, (filters + g * o_group) * depth
+                sums_at(w, f, depth, table, 0, depth, image, at, total, o_group, rows, vectors, width)
                 # write the runs of this tile that are real columns
                 position = tile * width
                 end = min(position + width, flat)
@@ -133,7 +139,7 @@ def _forward(
                         first = min(block * rows, o_group - rows)
                         for r in range(rows):
                             o = g * o_group + first + r
-                            bias = b[o] if b.size else b.dtype.type(0)
+                            bias = b[filters + o] if b.size else b.dtype.type(0)
                             source = (block * rows + r) * width + position - tile * width
                             target = ((n * o_size + o) * oh_size + oh) * ow_size + ow
                             copy_run(total, source, y, target, real, bias)
@@ -146,11 +152,11 @@ def conv2d(
     """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C/groups, KH, KW) and a bias b (O,) or None."""
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     (n, c, height, width), (o, _, *size) = x.shape, w.shape
-    plan = layout(c, (height, width), (size[0], size[1]), stride, padding, dilation, groups)
-    y = buffers.empty((n, o, *plan.out), x.dtype)
+    window = Window((size[0], size[1]), stride, padding, dilation)
+    y = buffers.empty((n, o, *window.out_size("conv2d", (height, width))), x.dtype)
     if not y.size:
         return y
-    window, taps = Window((size[0], size[1]), stride, padding, dilation), w.shape[1] * size[0] * size[1]
+    taps = w.shape[1] * size[0] * size[1]
     if conv_pointwise.pays(window, x.shape, o, groups, x.dtype):
         conv_pointwise.convolve(False, x, w, b, y)
         return y
@@ -159,16 +165,23 @@ def conv2d(
         return y
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
     w = w.reshape(o, -1)
-    rows = rows_for(o // groups)
-    bands = bands_for(n)
+    rows, parts = rows_for(o // groups), parts_of(n, groups)
+    plan = layout(c // parts, (height, width), (size[0], size[1]), stride, padding, dilation, groups // parts)
+    n, bands = n * parts, bands_for(n * parts)
     images, sums = scratch(x.dtype, n * bands, plan.image, o // groups, rows)
     (top, _), (left, _) = padding
     work = y.size * w.shape[1] // threads.MULTIPLY_ADDS
     threads.split(
-        _forward, n * bands, x, w, b, plan.table, y, images, sums, groups, bands, *stride, top, left, *plan.phase,
-        rows, VECTORS[rows], work=work,
+        _forward, n * bands, x.reshape(n, c // parts, height, width), w, b, plan.table,
+        y.reshape(n, o // parts, *plan.out), images, sums, groups // parts, parts, bands, *stride, top, left,
+        *plan.phase, rows, VECTORS[rows], work=work,
     )  # fmt: skip
     return y
+
+
+def parts_of(n: int, groups: int) -> int:
+    """Into how many parts the groups of n images are divided, so that there is one for each piece if possible."""
+    return next((parts for parts in range(1, groups) if groups % parts == 0 and n * parts >= threads.PIECES), groups)
 
 
 def bands_for(n: int) -> int:
