@@ -45,6 +45,14 @@ def train(folder, parts, *, resume=False, every=0, stop_after=None, interrupt_af
     return run
 
 
+@pytest.fixture(autouse=True)
+def default_ctrl_c():
+    """A shell starts commands in the background with Ctrl-C ignored; what is tested is what it does in the foreground."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
+
+
 @pytest.fixture
 def uninterrupted(tmp_path, parts, bits):
     whole = parts()
