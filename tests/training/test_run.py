@@ -47,7 +47,7 @@ def train(folder, parts, *, resume=False, every=0, stop_after=None, interrupt_af
 
 @pytest.fixture(autouse=True)
 def default_ctrl_c():
-    """A shell starts commands in the background with Ctrl-C ignored; what is tested is what it does in the foreground."""
+    """A shell starts commands in the background with Ctrl-C ignored; what is tested is the foreground."""
     found = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, found)
