@@ -113,7 +113,21 @@ def test_errors(op: Any, change: dict[str, Any], error: type[Exception], message
 
 
 def test_the_number_of_points_is_bounded_and_whole() -> None:
-    with pytest.raises(ValueError, match=r"roi_align: this would need an array .* above the limit"):
+    with pytest.raises(ValueError, match=r"roi_align: a corner lies at .* beyond the limit"):
         F.roi_align(X, BOX * [1, 1, 1, 1e10, 1e10], 2)
     with pytest.raises(TypeError, match=r"sampling_ratio must be an int, got 1.5"):
         F.roi_align(X, BOX, 2, sampling_ratio=1.5)
+
+
+@pytest.mark.parametrize("roi", [F.roi_pool, F.roi_align])
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 0, -1.0, None, "a"])
+def test_a_scale_that_is_no_positive_number_is_refused(roi, scale):
+    with pytest.raises(ValueError, match=f"{roi.__name__}: spatial_scale must be a positive number"):
+        roi(np.ones((1, 1, 4, 4)), np.array([[0.0, 0, 0, 1, 1]]), 1, scale)
+
+
+@pytest.mark.parametrize("roi", [F.roi_pool, F.roi_align])
+@pytest.mark.parametrize("far", [1e9, -1e30, 1e300])
+def test_a_box_absurdly_far_away_is_refused(roi, far):
+    with pytest.raises(ValueError, match=f"{roi.__name__}: a corner lies at .* beyond the limit of 65,536"):
+        roi(np.ones((1, 1, 4, 4), np.float32), np.array([[0.0, 0, 0, far, 1]]), 1)

@@ -138,3 +138,27 @@ def test_errors_name_the_layer() -> None:
         model(np.zeros((2, 3, 8, 9)))
     with pytest.raises(ValueError, match=r"max_pool2d in pool: the window is larger"):
         model(np.zeros((2, 3, 3, 9), np.float32))
+
+
+def test_what_a_layer_refuses_is_refused_in_a_run_too() -> None:
+    """Parts that were exchanged, or written by hand, reach no kernel: the layers have something to say about them."""
+    pool = nn.MaxPool2d(2)
+    for name, value in (("kernel_size", 2.0), ("stride", 2.0), ("padding", False), ("dilation", True)):
+        setattr(pool, name, value)
+        assert run_length([conv(), nn.ReLU(), pool], 0, IMAGE) == 2
+        pool = nn.MaxPool2d(2)
+    model = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2))
+    model[0].weight = nn.Parameter(np.ones((4, 3, 8, 9), np.float32))
+    with pytest.raises(ValueError, match="max_pool2d in 2: the window is larger"):
+        model(IMAGE)
+    with no_grad():
+        for name, value in (("eps", -1.0), ("eps", float("nan")), ("running_var", None)):
+            model = nn.Sequential(conv(), nn.BatchNorm2d(4)).eval()
+            setattr(model[1], name, value)
+            with pytest.raises(ValueError, match="batch_norm in 1"):
+                model(IMAGE)
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            model = nn.Sequential(conv(), nn.BatchNorm2d(4)).eval()
+            getattr(model[1], name)._data = np.ones(1, np.float32)
+            with pytest.raises(ValueError, match=r"batch_norm in 1: .* must have shape \(4,\)"):
+                model(IMAGE)

@@ -14,6 +14,9 @@ from tinygrad_cnn.kernels import pool_bins as kernel
 from tinygrad_cnn.kernels.geometry import Pair, check_elements, pair
 from tinygrad_cnn.state import place
 
+# Boxes may reach beyond the map, but coordinates stay whole numbers in float32, and points few.
+FARTHEST = 2**16
+
 
 class RoIPool(Function):
     """The maximum of each bin of each box; ``index`` remembers its place."""
@@ -132,9 +135,8 @@ def roi_pool(input: Any, boxes: Any, output_size: Any, spatial_scale: float = 1.
     array([[[[ 7.],
              [15.]]]])
     """
-    out, image, corners = _boxes("roi_pool", input, boxes, output_size)
-    scaled = corners * corners.dtype.type(spatial_scale)
-    nearest = np.copysign(np.floor(np.abs(scaled) + corners.dtype.type(0.5)), scaled).astype(np.int64)
+    out, image, corners = _boxes("roi_pool", input, boxes, output_size, spatial_scale)
+    nearest = np.copysign(np.floor(np.abs(corners) + corners.dtype.type(0.5)), corners).astype(np.int64)
     columns = _bins(nearest[:, 0], nearest[:, 2], out[1], input.shape[3], corners.dtype)
     rows = _bins(nearest[:, 1], nearest[:, 3], out[0], input.shape[2], corners.dtype)
     return RoIPool(image, rows, columns).apply(input)
@@ -180,11 +182,11 @@ def roi_align(
     array([[[[5.]]]])
     """
     op = "roi_align"
-    out, image, corners = _boxes(op, input, boxes, output_size)
+    out, image, corners = _boxes(op, input, boxes, output_size, spatial_scale)
     if not isinstance(sampling_ratio, (int, np.integer)) or isinstance(sampling_ratio, bool):
         raise TypeError(f"{place(op)}: sampling_ratio must be an int, got {sampling_ratio!r}")
-    start = corners[:, :2] * corners.dtype.type(spatial_scale) - corners.dtype.type(0.5 if aligned else 0)
-    size = corners[:, 2:] * corners.dtype.type(spatial_scale) - corners.dtype.type(0.5 if aligned else 0) - start
+    start = corners[:, :2] - corners.dtype.type(0.5 if aligned else 0)
+    size = corners[:, 2:] - corners.dtype.type(0.5 if aligned else 0) - start
     if not aligned:
         size = np.maximum(size, 1)
     axes = [(0, out[1], input.shape[3]), (1, out[0], input.shape[2])]
@@ -214,9 +216,11 @@ def _points(op: str, start: ndarray, size: ndarray, out: int, length: int, ratio
     return pixels, weights.astype(dtype)
 
 
-def _boxes(op: str, input: Any, boxes: Any, output_size: Any) -> tuple[Pair, ndarray, ndarray]:
-    """Return (PH, PW), the index of each box's image and its corners (K, 4) in the dtype of the input."""
+def _boxes(op: str, input: Any, boxes: Any, output_size: Any, spatial_scale: Any) -> tuple[Pair, ndarray, ndarray]:
+    """Return (PH, PW), the index of each box's image and its corners (K, 4) in pixels, in the dtype of the input."""
     same_float(op, input=input)
+    if not isinstance(spatial_scale, (int, float, np.number)) or not 0 < spatial_scale < np.inf:
+        raise ValueError(f"{place(op)}: spatial_scale must be a positive number, such as 1 / 16, got {spatial_scale!r}")
     shape = shape_of(input)
     if len(shape) != 4 or 0 in shape[2:]:
         raise ValueError(f"{place(op)}: input must be (N, C, H, W) with at least one pixel, got shape {shape}")
@@ -243,8 +247,13 @@ def _boxes(op: str, input: Any, boxes: Any, output_size: Any) -> tuple[Pair, nda
         raise IndexError(f"{place(op)}: a box lies in image {n}, the batch has images 0 to {shape[0] - 1}")
     if not np.isfinite(corners).all():
         raise ValueError(f"{place(op)}: the corners of boxes must be finite numbers")
+    if np.abs(corners).max(initial=0) * spatial_scale > FARTHEST:
+        raise ValueError(
+            f"{place(op)}: a corner lies at {np.abs(corners).max():g} * spatial_scale {spatial_scale:g} pixels, beyond "
+            f"the limit of {FARTHEST:,}; the map has {shape[2]} x {shape[3]}"
+        )
     check_elements(op, (len(image), shape[1], *out))
-    return out, image.astype(np.int64), corners.astype(input.dtype)
+    return out, image.astype(np.int64), corners.astype(input.dtype) * input.dtype.type(spatial_scale)
 
 
 def _array(x: Any) -> ndarray:

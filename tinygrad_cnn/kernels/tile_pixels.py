@@ -63,8 +63,10 @@ def _pixel_tile(  # type: ignore[no-untyped-def]
             totals = emit.loop(depth, before, step)
             with builder.if_else(add) as (added, stored):
                 with added:
-                    for total, place in zip(totals, places, strict=True):
-                        emit.store(builder.fadd(emit.load(place), total), place)
+                    # All are read before any is written: the last tile of a class names its last pixel several times.
+                    sums = [builder.fadd(emit.load(place), total) for total, place in zip(totals, places, strict=True)]
+                    for value, place in zip(sums, places, strict=True):
+                        emit.store(value, place)
                 with stored:
                     for total, place in zip(totals, places, strict=True):
                         emit.store(total, place)
@@ -122,13 +124,13 @@ def _pixel_tile_twin(
     a, b, y, pixels = a.reshape(-1), b.reshape(-1), y.reshape(-1), pixels.reshape(-1)[at:]
     lane, width = lanes(y.dtype), VECTORS[rows]
     for r in range(rows):
+        totals = np.full((width, lane), 0 if add else bias[bias_start + r], y.dtype)
+        places = y_start + r * y_row + pixels[width : 2 * width, None] + np.arange(lane)
         for v in range(width):
-            total = np.full(lane, 0 if add else bias[bias_start + r], y.dtype)
             for k in range(depth):
                 source = b_start + pixels[v] + table[table_start + k]
-                total += a[a_start + k * rows + r] * b[source : source + lane]
-            place = y[y_start + r * y_row + pixels[width + v] :][:lane]
-            place[:] = place + total if add else total
+                totals[v] += a[a_start + k * rows + r] * b[source : source + lane]
+        y[places] = y[places] + totals if add else totals
 
 
 def _turn_twin(

@@ -55,7 +55,7 @@ def call_run(modules: Sequence[Module], input: Any) -> Any:
         geometry = checked_geometry(
             input, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
         )  # fmt: skip
-        out = Window(conv.kernel_size, *geometry[:3]).out_size("conv2d", input.shape[2:])
+        out = Window(conv.weight.shape[2:], *geometry[:3]).out_size("conv2d", input.shape[2:])
         if run.pool and min(out) < 2:  # the pooling has something to say about it
             module_path.set(outside)
             for module in modules:
@@ -63,8 +63,8 @@ def call_run(modules: Sequence[Module], input: Any) -> Any:
             return input
         if not isinstance(norm, BatchNorm2d):
             return ConvRun(geometry, run).apply(input, conv.weight, conv.bias)
-        gamma = np.ones(conv.out_channels, input.dtype) if norm.weight is None else norm.weight
-        beta = np.zeros(conv.out_channels, input.dtype) if norm.bias is None else norm.bias
+        gamma = np.ones(norm.num_features, input.dtype) if norm.weight is None else norm.weight
+        beta = np.zeros(norm.num_features, input.dtype) if norm.bias is None else norm.bias
         fixed = norm.running_mean, norm.running_var, gamma, beta
         return ConvNormRun(geometry, norm.eps, run).apply(input, conv.weight, conv.bias, *fixed)
     finally:
@@ -78,13 +78,15 @@ def _is_plain(module: Module) -> bool:
 def _is_side_by_side(pool: Any) -> bool:
     if pool.ceil_mode or pool.return_indices or not _is_plain(pool):
         return False
-    two, one, none = (2, (2, 2)), (1, (1, 1)), (0, (0, 0))
-    return pool.kernel_size in two and pool.stride in two and pool.padding in none and pool.dilation in one
+    sizes = (pool.kernel_size, 2), (pool.stride, 2), (pool.padding, 0), (pool.dilation, 1)
+    # 2.0 and True equal ints, but the layer refuses them
+    return all(repr(size) in (f"{wanted}", f"({wanted}, {wanted})") for size, wanted in sizes)
 
 
 def _is_fixed(norm: Any, conv: Any, input: Any) -> bool:
     """Say whether batch norm will use running statistics, and has nothing to complain about."""
+    if norm.training or norm.running_mean is None or norm.running_var is None or not _is_plain(norm):
+        return False
     parts = [part for part in (norm.weight, norm.bias, norm.running_mean, norm.running_var) if part is not None]
-    ours = _is_plain(norm) and norm.num_features == conv.out_channels
-    fits = all(part.dtype == input.dtype for part in parts)
-    return ours and fits and not norm.training and norm.running_mean is not None
+    fits = all(part.dtype == input.dtype and part.shape == conv.weight.shape[:1] for part in parts)
+    return fits and conv.weight.shape[0] == norm.num_features and norm.eps > 0
