@@ -166,7 +166,8 @@ class Function:
                     self.edges = edges
                     self.y_shape = y.shape
                     self.y_dtype = y.dtype
-                    self.path = module_path.get()
+                    if path := module_path.get():
+                        self.path = path
                     self.tick = tick()
         if how is not None and how.observer is not None:
             how.observer(self, inputs, result)
