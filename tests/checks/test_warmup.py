@@ -23,7 +23,7 @@ assert all(set(k.dispatchers) == {sys.argv[2]} for k in all_kernels(sys.argv[1])
 """
 
 
-@pytest.mark.skipif(compile.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.skipif(compile.config.DISABLE_JIT, reason="without the compiler there are no kernels to warm up")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_kernel_is_reached_and_in_no_other_dtype(dtype: str) -> None:
     process = subprocess.run(

@@ -282,5 +282,6 @@ def test_a_resumed_epoch_has_the_same_luck(shuffle: bool) -> None:
 
 
 def test_a_transform_is_called() -> None:
+    wrong: Any = 3
     with pytest.raises(TypeError, match=r"transform must be called as transform\(x, generator\), got 3"):
-        DataLoader(np.arange(3), transform=3)  # type: ignore[arg-type]
+        DataLoader(np.arange(3), transform=wrong)

@@ -49,3 +49,24 @@ def test_writing_an_item_at_second_order(rng: np.random.Generator, derivatives: 
         return y * x
 
     derivatives(written, rng.standard_normal((3, 2)), rng.standard_normal((1, 2)))
+
+
+def test_pieces_of_one_tensor_share_one_gradient() -> None:
+    x = Tensor(np.arange(6.0), requires_grad=True)
+    h = x * 1
+    for create_graph in (False, True):
+        y = h[1:3].sum() + (h[2:5] * h[2:5]).sum() + h[::-2].sum() + (h * 2).sum()
+        (g,) = grad(y, x, retain_graph=True, create_graph=create_graph)
+        assert g.tolist() == [2, 4, 7, 9, 10, 3]
+    y = x[0] * 3  # of a leaf, and of one place only
+    assert grad(y, x)[0].tolist() == [3, 0, 0, 0, 0, 0]
+
+
+def test_a_part_never_writes_to_a_gradient_that_came_in() -> None:
+    x, u = Tensor(np.array([1.0, 2, 3]), requires_grad=True), np.ones(3)
+    h = x * 1
+    assert grad([h, h[:2]], x, [u, np.full(2, 5.0)], retain_graph=True)[0].tolist() == [6, 6, 1]
+    assert u.tolist() == [1, 1, 1]
+    z = h + x  # Add hands the same array to both
+    assert [g.tolist() for g in grad([z, h[:1]], [h, x], [u, np.ones(1)])] == [[2, 1, 1], [3, 2, 2]]
+    assert u.tolist() == [1, 1, 1]

@@ -45,11 +45,8 @@ def test_agrees_with_torch(rng: np.random.Generator, torch: Any, same_as_torch: 
     for _ in range(50):
         x = rng.standard_normal((*rng.integers(1, 8, 2), *rng.integers(1, 5, rng.integers(1, 4))))
         arguments = int(rng.integers(1, 8)), *rng.uniform(0.1, 2, 3).tolist()
-        same_as_torch(
-            lambda x: F.local_response_norm(x, *arguments),  # noqa: B023 (called at once)
-            lambda x: torch.nn.functional.local_response_norm(x, *arguments),  # noqa: B023
-            x,
-        )
+        torchs = torch.nn.functional.local_response_norm
+        same_as_torch(lambda x, a=arguments: F.local_response_norm(x, *a), lambda x, a=arguments, f=torchs: f(x, *a), x)
 
 
 @pytest.mark.parametrize(
