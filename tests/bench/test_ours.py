@@ -41,10 +41,10 @@ def test_inference_does_not_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("face", "shape"), [("forward", (2, 4, 4, 6)), ("input-grad", (2, 6, 7, 6)), ("weight-grad", (4, 3, 2, 3))]
+    ("face", "shape"), [("forward", (2, 4, 4, 3)), ("input-grad", (2, 6, 7, 6)), ("weight-grad", (4, 3, 2, 3))]
 )
 def test_faces_of_a_convolution(face: str, shape: tuple[int, ...]) -> None:
-    y = ours.convolution(face, (2, 6, 7, 6), (4, 3, 2, 3), 1, (2, 1), 1, 2)()
+    y = ours.convolution(face, (2, 6, 7, 6), (4, 3, 2, 3), 1, 2, 1, 2)()
     assert type(y) is np.ndarray  # nothing is recorded
     assert y.dtype == np.float32
     assert y.shape == shape

@@ -17,7 +17,6 @@ from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.bench import nets, peak
 from tinygrad_cnn.functional.conv import Conv2dInputGrad, Conv2dWeightGrad, conv_geometry
-from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.training import evaluate
 
 Step = Callable[[], Any]
@@ -80,13 +79,7 @@ def inference(net: str, batch: int) -> Step:
 
 
 def convolution(
-    face: str,
-    image: Sequence[int],
-    filters: Sequence[int],
-    padding: int,
-    stride: int | Pair,
-    dilation: int,
-    groups: int,
+    face: str, image: Sequence[int], filters: Sequence[int], padding: int, stride: int, dilation: int, groups: int
 ) -> Step:
     """One face of a convolution: forward, input-grad or weight-grad."""
     x, w, b = _random(*image), _random(*filters), _random(filters[0])
