@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tinygrad_cnn import Tensor, nn, no_grad
-from tinygrad_cnn.nn.fusion import run_length
+from tinygrad_cnn.models.resnet import BasicBlock, Bottleneck
+from tinygrad_cnn.nn import fusion
+from tinygrad_cnn.nn.fusion import call_in_turn, run_length
 from tinygrad_cnn.state import observe
 from tinygrad_cnn.viz import draw_graph
 
@@ -54,6 +56,16 @@ def test_which_layers_run_as_one(follows: list[nn.Module], length: int) -> None:
     assert run_length([conv(), *follows], 0, IMAGE) == length
 
 
+def test_runs_and_single_layers_are_called_in_turn() -> None:
+    layers = [nn.Tanh(), conv(), nn.ReLU(), nn.MaxPool2d(2), nn.Tanh(), nn.Conv2d(4, 2, 2), nn.MaxPool2d(2)]
+    y, expected = call_in_turn(layers, IMAGE), IMAGE
+    for layer in layers:
+        expected = layer(expected)
+    assert names(y) == ["ConvRun", "Tanh", "ConvRun"]
+    np.testing.assert_array_equal(y.data, expected.data)
+    assert call_in_turn([], IMAGE) is IMAGE
+
+
 def test_batch_norm_joins_in_evaluation_without_recording() -> None:
     modules = [conv(), nn.BatchNorm2d(4).eval(), nn.ReLU(), nn.MaxPool2d(2)]
     assert run_length(modules, 0, IMAGE) == 1
@@ -63,6 +75,25 @@ def test_batch_norm_joins_in_evaluation_without_recording() -> None:
             assert run_length([modules[0], norm], 0, IMAGE) == 1
         assert run_length([modules[0], nn.BatchNorm2d(4, track_running_stats=False).eval()], 0, IMAGE) == 1
         assert run_length([modules[0], nn.BatchNorm2d(4, affine=False).eval()], 0, IMAGE) == 2
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_parts_of_a_block_run_as_one_and_change_no_bit(block: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = block(3, 4, 2)
+    model(IMAGE * 2 + 1)
+    seen: list[int] = []
+    monkeypatch.setattr(fusion, "call_run", lambda part, x, run=fusion.call_run: seen.append(len(part)) or run(part, x))
+    with no_grad():
+        y = model.eval()(IMAGE)
+        fused = seen.copy()
+        found = observe(lambda *_: None)
+        try:
+            expected = model(IMAGE)
+        finally:
+            observe(found)
+    assert fused == {BasicBlock: [3, 2, 2], Bottleneck: [3, 3, 2, 2]}[block]  # the last is the shortcut
+    assert seen == fused
+    np.testing.assert_array_equal(y.data, expected.data)
 
 
 @pytest.mark.parametrize("affine", [True, False])

@@ -7,6 +7,8 @@ import pytest
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import models, nn
+from tinygrad_cnn.models.resnet import Bottleneck, ResNet
+from tinygrad_cnn.models.vgg import CONFIGURATIONS
 from tinygrad_cnn.nn import init
 from tinygrad_cnn.surgery import convolution
 from tinygrad_cnn.surgery.convolution import convolutionalize
@@ -89,21 +91,66 @@ def test_frozen_weights_stay_frozen_and_no_random_number_is_drawn():
     assert dense.model[8].weight.requires_grad
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Weights repeat a short row of random numbers, and VGG-11 is narrow: both would take seconds."""
+    row = np.random.default_rng(4).standard_normal(10_007).astype(np.float32)
+
+    def fill(w, *args, **kwargs):
+        w.data[...] = np.resize(row, w.shape) * (2 / np.prod(w.shape[1:])) ** 0.5
+
+    for name in ("kaiming_uniform_", "kaiming_normal_", "normal_"):
+        monkeypatch.setattr(init, name, fill)
+    monkeypatch.setitem(CONFIGURATIONS, 11, ((8,), (8,), (16, 16), (16, 16), (16, 512)))
+
+
+def with_head(block, channels):
+    return nn.Sequential(block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+WIDTHS = 8, 4, 4, 6, 4, 6, 4  # of Inception modules, which become 20 channels
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
-    ("build", "size", "stride", "maps"),
+    ("build", "size", "stride", "line"),
     [
         (models.LeNet5, (1, 28, 28), (4, 4), "classifier.fc1: Linear(in_features=400"),
-        (lambda: models.AlexNet(10), (3, 224, 224), (32, 32), "Conv2d(256, 4096, kernel_size=(6, 6)"),
+        (models.SimpleConvNet, (1, 28, 28), (2, 2), "-> Conv2d(30, 100, kernel_size=(12, 12)"),
+        (lambda: models.AlexNet(10), (3, 224, 224), (32, 32), "-> Conv2d(256, 4096, kernel_size=(6, 6)"),
+        (lambda: models.vgg11(10), (3, 224, 224), (32, 32), "-> Conv2d(512, 4096, kernel_size=(7, 7)"),
+        (lambda: models.resnet18(10), (3, 64, 96), (32, 32), "-> AvgPool2d(kernel_size=(2, 3), stride=(1, 1)"),
+        (lambda: ResNet(Bottleneck, (1, 1, 1, 1), 10), (3, 64, 96), (32, 32), "fc: Linear(in_features=2048"),
+        (lambda: models.GoogLeNet(10), (3, 64, 96), (32, 32), "-> AvgPool2d(kernel_size=(2, 3), stride=(1, 1)"),
+        (lambda: models.MobileNetV2(10), (3, 64, 96), (32, 32), "classifier.1: Linear(in_features=1280"),
+        (lambda: models.EfficientNetLite0(10), (3, 64, 96), (32, 32), "-> AvgPool2d(kernel_size=(2, 3), stride=(1, 1)"),
+        (lambda: with_head(models.InceptionV1(*WIDTHS), 20), (8, 6, 9), (1, 1), "-> AvgPool2d(kernel_size=(6, 9)"),
+        (lambda: with_head(models.InceptionV2(*WIDTHS), 20), (8, 6, 9), (1, 1), "-> AvgPool2d(kernel_size=(6, 9)"),
+        (lambda: with_head(models.InceptionV3(8, 4), 768), (8, 6, 9), (1, 1), "-> AvgPool2d(kernel_size=(6, 9)"),
     ],
 )
-def test_classic_networks(build, size, stride, maps, monkeypatch):
-    monkeypatch.setattr(init, "kaiming_uniform_", lambda w, *a, **k: init.constant_(w, 0.01))  # faster than drawing
-    dense = convolutionalize(build(), size)
-    assert maps in str(dense)
+def test_classic_networks(build, size, stride, line, trained):
+    model = trained(build())
+    images = np.random.default_rng(0).standard_normal((2, *size)).astype(np.float32)
+    assert run(model, images).std(0).max() > 1e-2  # scores that depend on the image
+    dense = convolutionalize(model, size)
+    assert line in str(dense)
     assert dense.stride == stride
     assert dense.error < 2e-5
+    assert list(dense.model.state_dict()) == list(model.state_dict())
     larger = np.zeros((1, size[0], size[1] + stride[0], size[2] + 3 * stride[1]), np.float32)
     assert run(dense.model, larger).shape == (1, 10, 2, 4)
+
+
+def test_a_score_map_is_the_head_on_windows_of_the_features(trained):
+    model = trained(models.MobileNetV2(5, generator=np.random.default_rng(1)))
+    dense = convolutionalize(model, (3, 64, 96))
+    x = np.random.default_rng(2).standard_normal((2, 3, 128, 160)).astype(np.float32)
+    features, scores = run(model.features.eval(), x), run(dense.model, x)
+    assert scores.shape == (2, 5, 3, 3)
+    for i, j in np.ndindex(3, 3):
+        expected = run(model.classifier, features[:, :, i : i + 2, j : j + 3].mean((2, 3)))
+        np.testing.assert_allclose(scores[:, :, i, j], expected, atol=2e-6 * abs(expected).max())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn
 from tinygrad_cnn.models.inception import ConvNorm, InceptionV1
 from tinygrad_cnn.nn import init
@@ -64,6 +63,7 @@ class GoogLeNet(nn.Module):
         self.maxpool3 = nn.MaxPool2d(3, 2, ceil_mode=True)  # (N, 480, 14, 14), before 4a
         self.maxpool4 = nn.MaxPool2d(2, 2, ceil_mode=True)  # (N, 832, 7, 7), before 5a
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(1024, num_classes, generator=generator)
         for layer in self.modules():
@@ -79,4 +79,4 @@ class GoogLeNet(nn.Module):
             elif name == "5a":
                 x = self.maxpool4(x)
             x = vars(self)[f"inception{name}"](x)
-        return self.fc(self.dropout(F.flatten(self.avgpool(x), 1)))
+        return self.fc(self.dropout(self.flatten(self.avgpool(x))))

@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn
 from tinygrad_cnn.kernels.geometry import Pair
+from tinygrad_cnn.nn.fusion import call_in_turn
 
 
 class ConvNorm(nn.Module):
@@ -37,9 +38,10 @@ class ConvNorm(nn.Module):
             in_channels, out_channels, kernel_size, stride, padding, bias=False, generator=generator
         )  # fmt: skip
         self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
+        self.relu = nn.ReLU()
 
     def forward(self, input: Any) -> Any:
-        return F.relu(self.bn(self.conv(input)))
+        return call_in_turn([self.conv, self.bn, self.relu], input)
 
 
 class InceptionV1(nn.Module):

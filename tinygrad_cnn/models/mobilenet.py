@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn
 from tinygrad_cnn.models.blocks import conv_norm, draw_for_relu
 
@@ -74,6 +73,8 @@ class MobileNetV2(nn.Module):
     """
 
     features: nn.Sequential
+    avgpool: nn.Module
+    flatten: nn.Module
     classifier: nn.Sequential
 
     def __init__(
@@ -87,8 +88,10 @@ class MobileNetV2(nn.Module):
                 self.features.append(InvertedResidual(channels, width, step, expand_ratio, generator=generator))
                 channels = width
         self.features.append(conv_norm(channels, 1280, 1, activation=nn.ReLU6, generator=generator))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1280, num_classes, generator=generator))
         draw_for_relu(self, generator, linear_std=0.01)
 
     def forward(self, input: Any) -> Any:
-        return self.classifier(F.flatten(F.adaptive_avg_pool2d(self.features(input), 1), 1))
+        return self.classifier(self.flatten(self.avgpool(self.features(input))))

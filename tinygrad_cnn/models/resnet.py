@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn
 from tinygrad_cnn.models.blocks import conv_norm, draw_for_relu
+from tinygrad_cnn.nn.fusion import call_in_turn
 
 
 class BasicBlock(nn.Module):
@@ -34,8 +34,7 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(in_channels, width, stride, generator)
 
     def forward(self, input: Any) -> Any:
-        y = self.relu(self.bn1(self.conv1(input)))
-        y = self.bn2(self.conv2(y))
+        y = call_in_turn([self.conv1, self.bn1, self.relu, self.conv2, self.bn2], input)
         return self.relu(y + (input if self.downsample is None else self.downsample(input)))
 
 
@@ -68,9 +67,8 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(in_channels, channels, stride, generator)
 
     def forward(self, input: Any) -> Any:
-        y = self.relu(self.bn1(self.conv1(input)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
+        narrow = [self.conv1, self.bn1, self.relu, self.conv2, self.bn2, self.relu]
+        y = call_in_turn([*narrow, self.conv3, self.bn3], input)
         return self.relu(y + (input if self.downsample is None else self.downsample(input)))
 
 
@@ -128,13 +126,14 @@ class ResNet(nn.Module):
         self.layer3 = stage(256, layers[2], 2)
         self.layer4 = stage(512, layers[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
         self.fc = nn.Linear(channels, num_classes, generator=generator)
         draw_for_relu(self, generator)
 
     def forward(self, input: Any) -> Any:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
+        x = call_in_turn([self.conv1, self.bn1, self.relu, self.maxpool], input)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(F.flatten(self.avgpool(x), 1))
+        return self.fc(self.flatten(self.avgpool(x)))
 
 
 def resnet18(num_classes: int = 1000, *, generator: np.random.Generator | None = None) -> ResNet:

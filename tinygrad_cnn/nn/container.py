@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
-from tinygrad_cnn.nn.fusion import call_run, run_length
+from tinygrad_cnn.nn.fusion import call_in_turn
 from tinygrad_cnn.nn.module import Module
 
 
@@ -108,12 +108,7 @@ class Sequential(Container):
             self._fill(("0", module) for module in modules)  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
-        modules, at = list(self), 0
-        while at < len(modules):
-            count = run_length(modules, at, input)
-            input = modules[at](input) if count == 1 else call_run(modules[at : at + count], input)
-            at += count
-        return input
+        return call_in_turn(list(self), input)
 
 
 class ModuleList(Container):

@@ -1,4 +1,4 @@
-"""Which layers of a Sequential run as one operation, and how.
+"""Which layers in a row run as one operation, and how.
 
 A convolution and what follows it, map by map, make one pass over memory where nothing observes what lies between:
 [Conv2d, ReLU, MaxPool2d(2)] or a part of it; where no gradient is recorded also [Conv2d, BatchNorm2d, ...] in
@@ -22,6 +22,20 @@ from tinygrad_cnn.nn.module import Module, tree
 from tinygrad_cnn.nn.norm import BatchNorm2d
 from tinygrad_cnn.nn.pool import MaxPool2d
 from tinygrad_cnn.state import module_path, recording, sizes_are_strict
+
+
+def call_in_turn(modules: Sequence[Module], input: Any) -> Any:
+    """Call modules one after the other, each on the result of the one before; runs of them as one operation.
+
+    >>> call_in_turn([Conv2d(1, 2, 3), ReLU()], np.ones((1, 1, 4, 5), np.float32)).shape
+    (1, 2, 2, 3)
+    """
+    at = 0
+    while at < len(modules):
+        count = run_length(modules, at, input)
+        input = modules[at](input) if count == 1 else call_run(modules[at : at + count], input)
+        at += count
+    return input
 
 
 def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
