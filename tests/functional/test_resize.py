@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tinygrad_cnn import functional as F
 from tinygrad_cnn.checks.measure import error
 
 side = st.integers(1, 9)
+NEAREST = ("nearest", "nearest-exact")
 
 
 @given(side, side, side, side, st.sampled_from(["nearest", "nearest-exact", "bilinear", "bicubic"]), st.booleans())
@@ -49,6 +51,19 @@ def test_one_and_three_axes(rng: np.random.Generator) -> None:
     z = F.interpolate(x[:, :, 0, 0], 9, mode="nearest")
     np.testing.assert_array_equal(z, x[:, :, 0, 0][:, :, np.arange(9) * 6 // 9])
     assert F.interpolate(x[:0, :, 0], scale_factor=(2, 0.5)).shape == (0, 3, 10, 3)
+
+
+def test_a_factor_says_which_pixel_is_nearest() -> None:
+    line = np.arange(3.0)
+    for shape in ((1, 1, 3), (1, 1, 1, 1, 3)):
+        factors = (1.0,) * (len(shape) - 3) + (1.25,)
+        x = line.reshape(shape)
+        found = [
+            F.interpolate(x, scale_factor=factors, recompute_scale_factor=r).ravel().tolist() for r in (False, True)
+        ]
+    assert found == [[0, 0, 1], [0, 1, 2]]  # floor(o / 1.25), floor(o * 3 / 3)
+    image = F.interpolate(line.reshape(1, 1, 1, 3), scale_factor=(1.0, 1.25))
+    assert image.ravel().tolist() == [0, 1, 2]  # PyTorch moves no pixel of an image that keeps its size
 
 
 def test_one_bad_pixel_spoils_only_its_neighbours() -> None:
@@ -102,11 +117,28 @@ def test_agrees_with_torch(seed: int, same_as_torch: Callable[..., None], torch:
     n = int(rng.integers(1, 4))
     modes = ["nearest", "nearest-exact", {1: "linear", 2: "bilinear", 3: "trilinear"}[n], *["bicubic"] * (n == 2)]
     x, size = rng.standard_normal((*rng.integers(1, 4, 2), *rng.integers(2, 8, n))), rng.integers(1, 12, n).tolist()
-    # A factor that leaves 3 pixels 3 moves none, but those of volumes in PyTorch's forward pass (not in its backward).
-    factors = rng.choice([0.5, 1.5, 2, 3] if n == 3 else [0.5, 1.25, 1.5, 2, 3], n).tolist()
+    # 1.25 leaves 3 pixels 3: PyTorch's backward pass for 'nearest' then moves none, though its forward pass does, but
+    # for images.
+    factors = rng.choice([0.5, 1.25, 1.5, 2, 3] if n == 2 else [0.5, 1.5, 2, 3], n).tolist()
     recompute = bool(rng.integers(2))
     for mode in modes:
         for align in (None,) if mode.startswith("nearest") else (None, False, True):
             for a in ({"size": size}, {"scale_factor": factors, "recompute_scale_factor": recompute}):
                 f = lambda x, lib, a=a, m=mode, c=align: lib.interpolate(x, **a, mode=m, align_corners=c)
                 same_as_torch(lambda x, f=f: f(x, F), lambda x, f=f: f(x, torch.nn.functional), x)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_factors_place_pixels_as_in_torch(seed: int, torch: Any) -> None:
+    """Also where a factor leaves 3 pixels 3, and where 33 / 1.1 is a whole number or just below one."""
+    rng = np.random.default_rng(seed)
+    for n, mode in ((1, "linear"), (2, "bilinear"), (2, "bicubic"), (3, "trilinear"), *product((1, 2, 3), NEAREST)):
+        x = rng.standard_normal((1, 2, *rng.integers(4, 60 if n < 3 else 14, n))).astype(rng.choice(["f4", "f8"]))
+        factors = [*rng.choice([0.7, 0.9, 1.1, 1.25, 1 / 3, 2, 2.5], n - 1).tolist(), rng.uniform(0.3, 3)]
+        y = F.interpolate(x, scale_factor=factors, mode=mode)
+        z = torch.nn.functional.interpolate(torch.tensor(x), scale_factor=factors, mode=mode).numpy()
+        assert y.shape == z.shape
+        if mode in NEAREST:
+            np.testing.assert_array_equal(y, z, f"{mode} of {x.shape} by {factors}")
+        else:
+            assert error(y, z) <= {4: 1e-4, 8: 1e-10}[x.itemsize]

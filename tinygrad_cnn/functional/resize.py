@@ -41,15 +41,15 @@ class Resize(Function):
 def _matrix(n: int, out: int, mode: str, align_corners: bool, factor: float | None) -> tuple[Taps, Taps]:
     """Return the taps of the matrix (out, n) that resizes one axis, and those of its transpose."""
     o = np.arange(out)
-    if (out == n and mode not in ("bicubic", "nearest-exact")) or (out == 2 * n and mode == "nearest"):
-        factor = None  # as in PyTorch: a factor such as 1.25 that leaves 3 pixels 3 moves none of them
     # the centre of output pixel o, in input pixels
     centre = (o + 0.5) * n / out - 0.5 if factor is None else (o + 0.5) / factor - 0.5
     if align_corners:
         centre = o * ((n - 1) / (out - 1) if out > 1 else 0.0)
     if mode.startswith("nearest"):
-        left = o if mode == "nearest" else o + 0.5
-        first = np.floor(left * n / out if factor is None else left / factor)
+        half = 0 if mode == "nearest" else 1  # of a pixel
+        first = (2 * o + half) * n // (2 * out)
+        if factor is not None:  # PyTorch's numbers: a step in float32 decides where 11 / 1.1 falls
+            first = np.floor((o + half / 2) * np.float32(1 / factor), dtype=np.float32)
         weights = np.ones((1, out))
     elif mode == "bicubic":
         first = np.floor(centre) - 1
@@ -93,8 +93,8 @@ def interpolate(
         input: float32 or float64.
         size: the new size, an int or one for each axis.
         scale_factor: instead, how many times larger, a number or one for each axis: floor(in * factor) pixels.
-        mode: 'nearest' (the pixel at floor(o * in / out)), 'nearest-exact' (at the centre); 'linear', 'bilinear',
-            'trilinear' for 1, 2, 3 axes; 'bicubic' (Keys, 1981, a = -3/4).
+        mode: 'nearest' (the pixel at floor(o * in / out), or floor(o / scale_factor)), 'nearest-exact' (at the centre);
+            'linear', 'bilinear', 'trilinear' for 1, 2, 3 axes; 'bicubic' (Keys, 1981, a = -3/4).
         align_corners: put the centres of the corner pixels on each other; not for 'nearest'.
         recompute_scale_factor: take the ratio of the sizes, not ``scale_factor``, for the positions.
 
@@ -130,10 +130,14 @@ def interpolate(
     if not all(old) or not all(new):
         raise ValueError(f"{place(op)}: cannot make {new} pixels of {old}; every size must be at least 1")
     check_elements(op, (*shape[:2], *new))
-    factors = (None,) * len(old) if scale_factor is None or recompute_scale_factor else numbers
+    by_ratio = scale_factor is None or bool(recompute_scale_factor)
+    # As in PyTorch: in these modes a factor such as 1.25 that leaves 3 pixels 3 moves none of them.
+    still = {"linear": (1,), "bilinear": (1,), "trilinear": (1,), "nearest": (1, 2) if len(old) == 2 else ()}
     matrices = [
-        _matrix(n, out, mode, bool(align_corners), None if factor is None else float(factor))
-        for n, out, factor in zip(old, new, factors, strict=True)
+        _matrix(
+            n, out, mode, bool(align_corners), None if by_ratio or out / n in still.get(mode, ()) else float(factor)
+        )
+        for n, out, factor in zip(old, new, numbers, strict=True)
     ]
     if len(old) == 1:
         only = _matrix(1, 1, "nearest", False, None)
