@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_cnn import Function, Tensor
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.viz.details import details, input_name, kept_names, may_be_absent, rule_name, shape_text
+from tinygrad_cnn.viz.details import details, kept_names, may_be_absent, rule_name, shape_text
 
 
 def image(*shape, requires_grad=True, dtype=np.float32):
@@ -52,7 +52,7 @@ def test_shape_text_leaves_float32_out(tensor, expected):
 
 def test_input_and_rule_names():
     conv = F.conv2d(image(1, 1, 4, 3), image(1, 1, 2, 2), image(1)).grad_fn
-    assert [input_name(conv, i) for i in range(3)] == ["x", "w", "b"]
+    assert [conv.input_name(i) for i in range(3)] == ["x", "w", "b"]
     assert rule_name(conv, "w") == "grad_w"
 
 
@@ -65,7 +65,7 @@ def test_names_of_an_operation_with_any_number_of_inputs_and_one_rule():
             return tuple(gy for _ in self.edges)
 
     node = Total()(image(2), image(2), image(2)).grad_fn
-    assert [input_name(node, i) for i in range(3)] == ["first", "others[0]", "others[1]"]
+    assert [node.input_name(i) for i in range(3)] == ["first", "others[0]", "others[1]"]
     assert rule_name(node, "first") == "backward"
 
 

@@ -95,12 +95,6 @@ def shape_text(value: Any) -> str:
     return f"{shape if shape else 'scalar'}{'' if dtype == np.float32 else f' {dtype}'}"
 
 
-def input_name(node: Function, i: int) -> str:
-    """Return the name of an input as ``forward`` calls it."""
-    last = len(node.input_names) - 1
-    return f"{node.input_names[last]}[{i - last}]" if node.variadic and i >= last else node.input_names[i]
-
-
 def may_be_absent(node: Function, input_name: str) -> bool:
     """Say whether an input that was not saved may have been None, such as a bias."""
     return "None" in str(type(node).forward.__annotations__.get(input_name, ""))  # type: ignore[attr-defined]
@@ -114,4 +108,4 @@ def rule_name(node: Function, input_name: str) -> str:
 def kept_names(node: Function) -> list[str]:
     """Return the names of what stays in memory until backward: inputs, and ``y`` for the result."""
     places = sorted({p for _, _, arguments in node.plan.rules for p in arguments if node.saved[p] is not None})
-    return ["y" if place == len(node.edges or ()) else input_name(node, place) for place in places]
+    return ["y" if place == len(node.edges or ()) else node.input_name(place) for place in places]

@@ -17,7 +17,7 @@ from tinygrad_cnn.autograd import Function, Leaf
 from tinygrad_cnn.autograd.engine import nodes_before
 from tinygrad_cnn.files import atomic_write
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.viz.details import details, input_name, kept_names, may_be_absent, rule_name, shape_text
+from tinygrad_cnn.viz.details import details, kept_names, may_be_absent, rule_name, shape_text
 from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex, common, scopes
 from tinygrad_cnn.viz.dot import dot_text, render
 from tinygrad_cnn.viz.fold import fold
@@ -201,7 +201,7 @@ class _Drawing:
         name = None if node in self.results else self.names.get(node)
         tails: list[tuple[int, str, bool]] = []  # where each input comes from, its name, whether it is differentiated
         for i, edge in enumerate(node.edges):
-            role = input_name(node, i)
+            role = node.input_name(i)
             if edge is not None:
                 tails.append((self.place(edge, edge, scope), role, True))
                 continue
