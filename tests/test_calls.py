@@ -34,7 +34,8 @@ def test_calls_come_in_order_with_module_shapes_and_values():
     ]
     assert calls[0].input_shapes == ((2, 3, 6, 5), (3, 3, 3, 3), (3,))
     assert all(call.shape == (2, 3, 6, 5) for call in calls)
-    assert calls[2].inputs[1] is x
+    assert calls[2].inputs[1].data is x.data
+    assert calls[2].sources == (calls[1], None)
     assert calls[2].inputs[0] is calls[1].output
     np.testing.assert_array_equal(calls[-1].output.data, model.eval()(x).data)
 

@@ -34,6 +34,7 @@ from tinygrad_cnn.creation import (
 )
 from tinygrad_cnn.state import get_num_threads, get_winograd, manual_seed, set_num_threads, set_winograd, strict_sizes
 from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.tracing import trace
 
 __all__ = [
     "Function",
@@ -67,6 +68,7 @@ __all__ = [
     "set_winograd",
     "strict_sizes",
     "tensor",
+    "trace",
     "zero_derivative",
     "zeros",
     "zeros_like",

@@ -1,67 +1,33 @@
-"""What a model computes, operation by operation, seen from outside: nothing is put into the model."""
+"""Running a model to look at it: in evaluation mode, on an input of a given size, with every operation noted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Function, no_grad
+from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.nn import Module
-from tinygrad_cnn.state import module_path, observe
 from tinygrad_cnn.tensor import Tensor
-
-Shape = tuple[int, ...]
-
-
-class Call(NamedTuple):
-    """One operation: which, in which module, on what, with what result."""
-
-    function: Function
-    path: str  # of the module that was running, "" for the model itself
-    inputs: tuple[Any, ...]  # tensors, arrays or None, as they were given
-    output: Any
-
-    @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        """The shapes of the inputs, () for numbers and None."""
-        return tuple(tuple(getattr(x, "shape", ())) for x in self.inputs)
-
-    @property
-    def shape(self) -> Shape:
-        """The shape of the result."""
-        return tuple(self.output.shape)
+from tinygrad_cnn.tracing import Trace, trace
 
 
-def record_calls(model: Module, input: Any) -> list[Call]:
-    """Run a model in evaluation mode, without gradients, and return its operations in order.
-
-    Nothing in the model changes: modes come back, buffers and gradients are not touched. Layers that could run as one
-    operation run one by one here, with the same bits. The calls hold every intermediate result.
+def record_calls(model: Module, input: Any) -> Trace:
+    """Run a model in evaluation mode, without gradients, and return its `trace`.
 
     Args:
         model: any module.
         input: what it is called with.
 
     >>> from tinygrad_cnn import nn
-    >>> model = nn.Sequential({"conv": nn.Conv2d(1, 2, 3), "relu": nn.ReLU()})
-    >>> calls = record_calls(model, np.zeros((1, 1, 5, 4), np.float32))
-    >>> [(call.function.name, call.path, call.shape) for call in calls]
-    [('Conv2d', 'conv', (1, 2, 3, 2)), ('ReLU', 'relu', (1, 2, 3, 2))]
+    >>> model = nn.Sequential({"conv": nn.Conv2d(1, 2, 3), "drop": nn.Dropout(), "relu": nn.ReLU()})
+    >>> list(record_calls(model, np.zeros((1, 1, 5, 4), np.float32)))
+    [<conv: conv2d -> (1, 2, 3, 2)>, <relu: relu -> (1, 2, 3, 2)>]
     """
-    calls: list[Call] = []
-
-    def note(function: Function, inputs: tuple[Any, ...], output: Any) -> None:
-        calls.append(Call(function, module_path.get(), tuple(inputs), output))
-
-    with evaluation(model), no_grad():
-        found = observe(note)
-        try:
-            model(input)
-        finally:
-            observe(found)
+    with evaluation(model), no_grad(), trace(model) as calls:
+        model(input)
     return calls
 
 

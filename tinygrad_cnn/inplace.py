@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import Function, Leaf, Variable, is_grad_enabled, version
+from tinygrad_cnn.state import recording
 
 
 class InPlace(Variable):
@@ -34,11 +35,15 @@ class InPlace(Variable):
     def __setitem__(self, key: Any, value: Any) -> None:
         self._before_write("writing a tensor (t[i] = v, copy_, fill_, zero_)")
         key = F.array_key(key)
+        version.before_write(self._data)
         wanted = isinstance(value, Variable) and value.edge is not None
+        how = recording.get()
         try:
             if is_grad_enabled() and (self.edge is not None or wanted):
                 self._before_recorded_write()
                 self.edge = F.SetItem(key).apply(self, value).edge
+            elif how is not None and how.observer is not None:  # nothing to record, but somebody to tell
+                F.SetItem(key).apply(self, value)
             else:
                 self._data[key] = value._data if isinstance(value, Variable) else value
         except (ValueError, IndexError) as error:

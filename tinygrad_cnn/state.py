@@ -25,8 +25,9 @@ class Recording(NamedTuple):
     # The ident of the thread that paused recording, 0 where nobody did. The ident and not a bool: free-threaded Python
     # lets a new thread inherit its parent's context, and a new thread must start recording.
     paused_by: int = 0
-    # Called after every operation as observer(function, inputs, output), or None. Tracers and profilers set it.
-    observer: Callable[..., None] | None = None
+    # Called after every operation as observer(function, inputs, output), or None. What it returns, if not None, stands
+    # in the place of the output: so parts are taken out of a network without touching it.
+    observer: Callable[..., Any] | None = None
 
 
 # None, the usual case, costs every operation only one look: recording, and observed by nobody.
@@ -53,7 +54,7 @@ def pause_recording(by: int) -> int:
     return found.paused_by
 
 
-def observe(observer: Callable[..., None] | None) -> Callable[..., None] | None:
+def observe(observer: Callable[..., Any] | None) -> Callable[..., Any] | None:
     """Let ``observer`` see every operation of this thread from now on; return who did until now."""
     found = recording.get() or Recording()
     recording.set(Recording(found.paused_by, observer) if observer or found.paused_by else None)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.autograd import Function, Leaf, Variable, engine, version
+from tinygrad_cnn.autograd import Function, Leaf, Steps, Variable, engine, version
 from tinygrad_cnn.autograd.gradients import seed
 from tinygrad_cnn.inplace import InPlace
 from tinygrad_cnn.numpy_protocol import NumpyProtocol
@@ -199,12 +199,32 @@ class Tensor(InPlace, NumpyProtocol, PythonProtocol):
             RuntimeError: nothing requires a gradient, the graph was used up, or a saved array was overwritten.
             ValueError: ``gradient`` is missing or of the wrong shape.
         """
+        self._check_backward()
+        engine.backward([self], [seed("backward", self, gradient, create_graph)], retain_graph, create_graph)
+
+    def _check_backward(self) -> None:
         if self.edge is None:
             raise RuntimeError(
                 "backward: this tensor does not require a gradient: none of its inputs did (requires_grad=True), or it "
                 "was computed under no_grad() or detached"
             )
-        engine.backward([self], [seed("backward", self, gradient, create_graph)], retain_graph, create_graph)
+
+    def backward_steps(self, gradient: Any = None, retain_graph: bool = False) -> Steps:
+        """Go backward in a loop: ``for step in loss.backward_steps()`` stops at every operation, newest first.
+
+        A step has the operation, the gradient that comes in (``gy``) and those that go out (``gradients``, by the names
+        of the inputs); what is put in their place goes on instead. The gradients of leaves arrive in ``.grad`` when the
+        loop ends. Arguments and errors are those of `backward`.
+
+        >>> x = Tensor([1.0, -2.0], requires_grad=True)
+        >>> for step in (x.relu() * 3).sum().backward_steps():
+        ...     print(step.node.name, step.gy, step.gradients)
+        Sum 1.0 {'x': array([1., 1.], dtype=float32)}
+        Mul [1. 1.] {'x1': array([3., 3.], dtype=float32)}
+        ReLU [3. 3.] {'x': array([3., 0.], dtype=float32)}
+        """
+        self._check_backward()
+        return Steps([self], [seed("backward_steps", self, gradient, False)], retain_graph)
 
     def detach(self) -> Tensor:
         """Return a tensor on the same memory without a graph."""

@@ -18,7 +18,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.calls import Call, Shape
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.curves import Curve
@@ -34,6 +33,7 @@ from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.shape import Reshape
 from tinygrad_cnn.kernels.geometry import Pair, Window
+from tinygrad_cnn.tracing import Call, Shape
 
 _ONE, _NONE = (1, 1), ((0, 0), (0, 0))
 POINT = Window(_ONE, _ONE, _NONE, _ONE)  # each unit sees the unit at its own place
@@ -204,11 +204,16 @@ def receptive_fields(calls: Iterable[Call], image: Any) -> list[ReceptiveField |
     >>> [str(field) for field in receptive_fields(record_calls(model, x), x)]
     ['3 / 1', '5 / 1']
     """
-    known: dict[int, ReceptiveField | None] = {id(image): PIXELS}
+    known: dict[int, ReceptiveField | None] = {}
     found = []
     for call in calls:
         field: ReceptiveField | None = None
-        seen = [(known[id(x)], tuple(x.shape)) for x in call.inputs if id(x) in known]  # not weights and constants
+        seen: list[tuple[ReceptiveField | None, Shape]] = []  # of weights and constants nothing
+        for x, source in zip(call.inputs, call.sources, strict=True):
+            if source is None and getattr(x, "data", x) is image.data:
+                seen.append((PIXELS, tuple(x.shape)))
+            elif source is not None and source.index in known:
+                seen.append((known[source.index], tuple(x.shape)))
         for i, (before, shape) in enumerate(seen):
             through = window(call.function, shape, call.shape) if before is not None else None
             if before is None or through is None:
@@ -217,7 +222,7 @@ def receptive_fields(calls: Iterable[Call], image: Any) -> list[ReceptiveField |
             after = ReceptiveField(before.height.through(through, 0), before.width.through(through, 1))
             field = after if i == 0 or field is None else ReceptiveField(*map(Axis.joined, field, after))
         if seen:
-            known[id(call.output)] = field
+            known[call.index] = field
         found.append(field)
     return found
 

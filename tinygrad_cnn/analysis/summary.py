@@ -8,11 +8,12 @@ from typing import Any
 
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.receptive_field import POINT, ReceptiveField, receptive_fields, window
-from tinygrad_cnn.calls import Call, Shape, record_calls, sample_input
+from tinygrad_cnn.calls import record_calls, sample_input
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.pool import AvgPool2d, MaxPool2d
 from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.nn import Module
+from tinygrad_cnn.tracing import Call, Shape
 
 _SLIDING = (Conv2d, MaxPool2d, AvgPool2d)  # operations whose size follows the formula
 

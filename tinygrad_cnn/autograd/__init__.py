@@ -5,6 +5,7 @@ from tinygrad_cnn.autograd.engine import Part
 from tinygrad_cnn.autograd.function import Function, no_derivative, zero_derivative
 from tinygrad_cnn.autograd.gradients import grad
 from tinygrad_cnn.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_cnn.autograd.stepping import Step, Steps
 from tinygrad_cnn.autograd.variable import Leaf, Variable
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "GradcheckError",
     "Leaf",
     "Part",
+    "Step",
+    "Steps",
     "Variable",
     "enable_grad",
     "grad",

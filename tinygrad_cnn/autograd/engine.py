@@ -110,8 +110,8 @@ class Walk:
         self.fresh.discard(edge)
         return self.wrap(total)
 
-    def run(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
-        """Propagate ``gradients`` (arrays, or variables under create_graph) from ``outputs`` down to the leaves."""
+    def start(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
+        """Note the gradients of the outputs."""
         for variable, gradient in zip(outputs, gradients, strict=True):
             edge = variable.edge
             if edge is not None and (self.useful is None or edge in self.useful):
@@ -121,6 +121,10 @@ class Walk:
                     self.totals[edge] = gradient
                     if isinstance(edge, Function):
                         heappush(self.heap, (-edge.tick, edge))
+
+    def run(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
+        """Propagate ``gradients`` (arrays, or variables under create_graph) from ``outputs`` down to the leaves."""
+        self.start(outputs, gradients)
         node: Function | None = None
         try:
             if self.create:
@@ -190,11 +194,7 @@ class Walk:
                 g = rule(node, gy, *[saved[p] for p in arguments])
             self.receive(node, edge, g, gy)  # type: ignore[arg-type]  # a rule is planned where there is an edge
         if not self.retain:
-            node.edges = None
-            if plan.keeps:
-                node.saved = ()
-            for name in plan.by_products:
-                node.__dict__.pop(name, None)
+            free(node)
 
     def receive(self, node: Function, edge: Edge, g: Any, gy: Any) -> None:
         """Check what a rule returned and add it to the total of ``edge``."""
@@ -251,6 +251,15 @@ class Walk:
             if type(a) is ndarray and (a is memory or (a.base is not None and version.owner(a) is memory)):
                 return False
         return True
+
+
+def free(node: Function) -> None:
+    """Let go of what a node kept for the backward pass that is now behind it."""
+    node.edges = None
+    if node.plan.keeps:
+        node.saved = ()
+    for name in node.plan.by_products:
+        node.__dict__.pop(name, None)
 
 
 def lift(node: Function, wrap: Any) -> list[Any]:

@@ -170,7 +170,8 @@ class Function:
                         self.path = path
                     self.tick = tick()
         if how is not None and how.observer is not None:
-            how.observer(self, inputs, result)
+            replaced = how.observer(self, inputs, result)
+            return result if replaced is None else replaced
         return result
 
     __call__ = apply
@@ -182,6 +183,11 @@ class Function:
     def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
         """Bring a gradient of another shape to the input's; only broadcasting operations can."""
         raise RuntimeError(f"{self.name}: a gradient rule returned shape {g.shape} for an input of shape {shape}")
+
+    def input_name(self, i: int) -> str:
+        """Return the name of input ``i`` as ``forward`` calls it; of ``*xs`` it is ``xs[i]``."""
+        last = len(self.input_names) - 1
+        return f"{self.input_names[last]}[{i - last}]" if self.variadic and i >= last else self.input_names[i]
 
     def singles(self) -> list[Function]:
         """Return the operations that this node stands for, oldest first: itself, unless several ran as one."""

@@ -6,6 +6,7 @@ need no bookkeeping of their own. In a normal training step the engine compares 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from weakref import ref
 
@@ -15,6 +16,8 @@ from tinygrad_cnn.state import tick
 
 latest = 0  # the tick of the latest write to any memory
 _writes: dict[int, tuple[ref[np.ndarray], int]] = {}
+# Told the owner of memory that is about to be written: whoever wants to keep what it holds copies it then.
+watchers: list[Callable[[np.ndarray], None]] = []
 
 
 def owner(array: np.ndarray) -> np.ndarray:
@@ -22,6 +25,12 @@ def owner(array: np.ndarray) -> np.ndarray:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
+
+
+def before_write(array: np.ndarray) -> None:
+    """Tell the watchers that the memory of ``array`` will be written."""
+    for watcher in tuple(watchers):
+        watcher(owner(array))
 
 
 def note_write(array: np.ndarray) -> None:

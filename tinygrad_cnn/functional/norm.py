@@ -161,5 +161,6 @@ def batch_norm(
 def update_running(running: Any, batch: ndarray, momentum: float) -> None:
     """Move a running statistic towards that of the batch: a write to memory, which the graph must know of."""
     array = running._data if isinstance(running, Variable) else running
+    version.before_write(array)
     version.note_write(array)
     array[...] = (1 - momentum) * array + momentum * batch

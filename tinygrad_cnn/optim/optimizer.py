@@ -146,6 +146,8 @@ class Optimizer:
                 settings = groups[0]
             else:
                 settings = {key: [group[key] for group in groups] for key in self.defaults}
+            for p in parameters if version.watchers else ():
+                version.before_write(p.data)
             self.update(parameters, settings, variant)
             for p in parameters:
                 version.note_write(p.data)

@@ -9,6 +9,7 @@ Long, Shelhamer and Darrell, 2014, https://arxiv.org/abs/1411.4038.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import nn
-from tinygrad_cnn.calls import Call, Shape, record_calls
+from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.linalg import Linear
 from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
@@ -25,6 +26,7 @@ from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.shape import Reshape
 from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.surgery.proof import Surgery, prove, replace, run, sample
+from tinygrad_cnn.tracing import Call, Shape
 
 _OP = "convolutionalize"
 
@@ -87,7 +89,7 @@ def convolutionalize(model: nn.Module, input_size: Any) -> Dense:
     return Dense(new, changes, error, (height, width), stride, ((height - 1) / 2, (width - 1) / 2))
 
 
-def _plan(modules: dict[str, nn.Module], calls: list[Call]) -> dict[str, tuple[nn.Module, nn.Module]]:
+def _plan(modules: dict[str, nn.Module], calls: Iterable[Call]) -> dict[str, tuple[nn.Module, nn.Module]]:
     """Return by path which module is to be replaced by which."""
     plan: dict[str, tuple[nn.Module, nn.Module]] = {}
     maps: dict[int, Shape] = {}  # id of a vector -> (C, H, W) of the maps that it was, or would be now
@@ -156,7 +158,7 @@ def _where(call: Call) -> str:
     return f"{call.function.name} in {call.path or 'the model'}"
 
 
-def _stride(calls: list[Call]) -> Pair:
+def _stride(calls: Iterable[Call]) -> Pair:
     """Return how many pixels of the image lie between neighbours of the last map."""
     strides: dict[int, Pair] = {}
     last = 1, 1
@@ -173,7 +175,7 @@ def _stride(calls: list[Call]) -> Pair:
     return last
 
 
-def _prove_windows(model: nn.Module, new: nn.Module, images: Any, stride: Pair, calls: list[Call]) -> None:
+def _prove_windows(model: nn.Module, new: nn.Module, images: Any, stride: Pair, calls: Iterable[Call]) -> None:
     """Look at an image that is one stride higher and two wider: 2 x 3 windows."""
     count, channels, height, width = images.shape
     size = count, channels, height + stride[0], width + 2 * stride[1]

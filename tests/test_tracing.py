@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn import Tensor, nn, no_grad, optim, trace
+from tinygrad_cnn import functional as F
+from tinygrad_cnn.autograd import Function, grad, version
+from tinygrad_cnn.models import LeNet5
+from tinygrad_cnn.models.resnet import resnet18
+from tinygrad_cnn.state import observe, recording
+from tinygrad_cnn.tracing import op_name
+
+
+class Block(nn.Module):
+    """A block that uses one ReLU twice and calls functions by itself."""
+
+    def __init__(self):
+        self.conv = nn.Conv2d(2, 2, 3, padding=1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(F.relu(self.relu(self.conv(x)) - 1) + x)
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        self.block = Block()
+        self.skip = nn.Identity()
+        self.pool = nn.LPPool2d(2, 2)
+
+    def forward(self, x):
+        return F.relu(F.relu(self.skip(self.pool(self.block(self.block(x))))))
+
+
+def image(*shape):
+    return Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+
+
+def test_every_call_has_an_address_and_every_module_a_result():
+    model, x = Twice(), image(1, 2, 6, 5)
+    with trace(model) as t:
+        y = model(x).sum()
+    pool = [call.address for call in t.find(under="pool")]
+    assert t.addresses == [
+        "block.conv", "block.relu", "block.sub", "block.relu#2", "block.add", "block.relu#3",
+        "block.conv#2", "block.relu#4", "block.sub#2", "block.relu#5", "block.add#2", "block.relu#6",
+        *pool, "relu", "relu#2", "sum",
+    ]  # fmt: skip
+    assert t["block"] is t["block.relu#3"]
+    assert t["block#2"] is t["block.relu#6"]
+    assert t["pool"].address == pool[-1]
+    assert t[-1] is t["sum"]
+    assert t["sum"].output.data is y.data
+    assert "relu#2" in t
+    assert "relu#3" not in t
+
+
+def test_a_module_called_relu_and_a_function_relu_do_not_share_an_address():
+    class Both(nn.Module):
+        def __init__(self):
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return F.relu(self.relu(x))
+
+    model = Both()
+    with trace(model) as t:
+        model(image(2, 2))
+    assert len(set(t.addresses)) == len(t) == 2
+
+
+def test_calls_know_their_inputs_parameters_bytes_and_time():
+    model, x = LeNet5(), image(2, 1, 28, 28)
+    with trace(model) as t:
+        model(x)
+    conv, relu, pool = t["features.conv1"], t["features.relu1"], t["features.pool1"]
+    assert (conv.op, relu.op, pool.op) == ("conv2d", "relu", "max_pool2d")
+    assert conv.inputs[0].data is x.data
+    assert conv.sources == (None, None, None)
+    assert relu.sources == (conv,)
+    assert relu.inputs[0] is conv.output
+    assert list(conv.parameters) == ["features.conv1.weight", "features.conv1.bias"]
+    assert conv.parameters["features.conv1.weight"] is model.features.conv1.weight
+    assert conv.shape == (2, 6, 28, 28)
+    assert conv.nbytes == 2 * 6 * 28 * 28 * 4
+    (flat,) = t.find(op="reshape")
+    assert flat.nbytes == 0  # a view
+    assert all(call.seconds > 0 for call in t)
+    assert [call.address for call in t.find(kind=nn.Conv2d)] == ["features.conv1", "features.conv2"]
+    assert [call.op for call in t.find(under="classifier", op="linear")] == ["linear"] * 3
+    assert "features.conv1: conv2d" in repr(conv)
+
+
+def test_values_are_those_of_the_model_and_can_be_differentiated():
+    model, x = LeNet5(), image(2, 1, 28, 28)
+    with trace(model) as t:
+        y = model(x)
+    np.testing.assert_array_equal(y.data, model(x).data)
+    features = t["features"].output
+    (g,) = grad(y[:, 3].sum(), features)
+    assert g.shape == features.shape
+    assert np.abs(g.data).max() > 0
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_values_are_copied_when_their_memory_is_about_to_be_written():
+    class Writes(nn.Module):
+        def __init__(self):
+            self.scale = nn.Parameter(np.full(3, 2.0, np.float32))
+            self.register_buffer("seen", Tensor(np.zeros(3, np.float32)))
+
+        def forward(self, x):
+            y = x * self.scale
+            view = y.reshape(3, 1)
+            y[0] = 0
+            y += 1
+            self.seen.copy_(y.detach())
+            return F.exp(view)
+
+    model, x = Writes(), image(3)
+    for pause in (True, False):
+        with trace(model) as t:
+            if pause:
+                with no_grad():
+                    result = model(x)
+            else:
+                result = model(x)
+        np.testing.assert_array_equal(t["mul"].output.data, x.data * 2)
+        np.testing.assert_array_equal(t["set_item"].output.data, np.r_[0, x.data[1:] * 2].astype(np.float32))
+        np.testing.assert_array_equal(t["reshape"].output.data[:, 0], x.data * 2)
+        np.testing.assert_array_equal(t["add"].output.data, t["set_item"].output.data + 1)
+        np.testing.assert_array_equal(t["exp"].inputs[0].data[:, 0], t["set_item"].output.data)
+        assert t["add"].sources[0] is t["set_item"]
+        assert t["exp"].sources[0] is t["reshape"]
+        assert t["set_item"].sources[0] is t["mul"]
+        np.testing.assert_array_equal(t["exp"].output.data, result.data)
+
+
+def test_a_step_of_an_optimiser_does_not_change_what_was_noted():
+    model, x = nn.Linear(3, 2), image(4, 3)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    before = model.weight.data.copy()
+    with trace(model) as t:
+        model(x).sum().backward()
+        optimizer.step()
+    assert not np.array_equal(model.weight.data, before)
+    np.testing.assert_array_equal(t[0].inputs[1].data, before)
+
+
+def test_nothing_is_left_behind():
+    model, x = Twice(), image(1, 2, 6, 5)
+    state = {name: array.copy() for name, array in model.state_dict().items()}
+    attributes = {path: set(vars(module)) for path, module in model.named_modules()}
+    with pytest.raises(ValueError, match=r"conv2d in block\.conv"), trace(model):
+        model(x.reshape(1, 1, 2, 6, 5, 1))
+    assert recording.get() is None
+    assert version.watchers == []
+    assert {path: set(vars(module)) for path, module in model.named_modules()} == attributes
+    assert all(np.array_equal(array, state[name]) for name, array in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert model(x).grad_fn is not None
+
+    with trace(model) as t:
+        model(x)
+    kept = weakref.ref(t[0].output)
+    del t
+    gc.collect()
+    assert kept() is None
+
+
+def test_traces_nest():
+    model, x = LeNet5(), image(1, 1, 28, 28)
+    with trace(model) as outer, trace(model) as inner:
+        model(x)
+    assert outer.addresses == inner.addresses
+    with trace(model) as t:
+        pass
+    assert len(t) == 0
+
+
+def test_the_output_of_an_operation_can_be_replaced_by_its_observer():
+    def silence(function: Function, inputs: tuple, output: Tensor) -> Tensor | None:
+        return Tensor(np.zeros_like(output.data)) if function.name == "ReLU" else None
+
+    model, x = Block(), image(1, 2, 6, 5)
+    found = observe(silence)
+    try:
+        with trace(model) as t:
+            y = model(x)
+        alone = F.relu(x.data)
+    finally:
+        observe(found)
+    assert not y.data.any()
+    assert not t["relu"].output.data.any()
+    assert not np.any(alone.data)
+    assert t["sub"].sources[0] is t["relu"]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("features.conv3", "'features.conv3' is no address of this trace; there are .*features.conv1"),
+        ("features.conv1#2", r"the module 'features.conv1' was called 1 times|is no address"),
+        ("idle", "the module 'idle' was called 0 times"),
+        ("empty", "the module 'empty' was called, but computed nothing"),
+    ],
+)
+def test_addresses_that_are_none(address, message):
+    class Net(LeNet5):
+        def __init__(self):
+            super().__init__()
+            self.idle, self.empty = nn.ReLU(), nn.Identity()
+
+        def forward(self, x):
+            return super().forward(self.empty(x))
+
+    model = Net()
+    with trace(model) as t:
+        model(image(1, 1, 28, 28))
+    with pytest.raises(KeyError, match=message):
+        t[address]
+
+
+def test_every_conv_of_a_residual_network_is_found():
+    model = resnet18(num_classes=4).eval()
+    with no_grad(), trace(model) as t:
+        model(image(1, 3, 32, 32))
+    convs = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    assert sorted(call.address for call in t.find(op="conv2d")) == sorted(convs)
+    assert t["layer1.0"].op == "relu"
+    assert t["layer1.0"].sources[0].op == "add"
+
+
+def test_only_a_module_is_traced():
+    with pytest.raises(TypeError, match=r"trace: model must be an nn\.Module, got function"), trace(F.relu):
+        pass
+
+
+def test_operations_are_spelt_as_functions_are():
+    def all_of(kind: type) -> set[type]:
+        return {kind, *(found for sub in kind.__subclasses__() for found in all_of(sub))}
+
+    kinds = {k for k in all_of(Function) if k.__module__.startswith("tinygrad_cnn.functional")}
+    spelt = {op_name(object.__new__(kind)) for kind in kinds}
+    for name in """relu prelu silu gelu elu selu relu6 hardtanh leaky_relu logsigmoid log_softmax max_pool2d avg_pool2d
+        adaptive_avg_pool2d batch_norm layer_norm cross_entropy nll_loss mse_loss roi_align roi_pool matmul cumsum
+        logsumexp cat""".split():
+        assert name in spelt
+        assert hasattr(F, name)

@@ -1,0 +1,320 @@
+"""What a model computes, operation by operation, seen from outside: nothing is put into the model.
+
+An operation tells its observer, a module looks its path up in a dict, and who writes memory says so first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from time import perf_counter
+from typing import Any, overload
+
+import numpy as np
+
+from tinygrad_cnn.autograd import Function, version
+from tinygrad_cnn.nn import Module
+from tinygrad_cnn.nn.module import tree
+from tinygrad_cnn.state import module_path, observe
+from tinygrad_cnn.tensor import Tensor
+
+Shape = tuple[int, ...]
+# Where a word of a class's name begins: Max|Pool2d, Log|Softmax, BCE|Loss.
+_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Names of one word, whatever their capitals say; and what runs under another operation's name.
+_SPELLINGS = {
+    "PReLU": "Prelu", "ReLU": "Relu", "SiLU": "Silu", "RoI": "Roi", "MatMul": "Matmul", "CumSum": "Cumsum",
+    "LogSumExp": "Logsumexp", "LogSigmoid": "Logsigmoid", "BatchNormFixed": "BatchNorm", "GELUTanh": "Gelu",
+}  # fmt: skip
+
+
+class Visit(str):
+    """The path of a module while it is being called: one object for each time.
+
+    Attributes:
+        module: the module.
+        number: how many times it has been called in this trace, with this one.
+        outside: the path of the module that called it, which is a visit too, or "".
+        calls: the operations so far, those of the modules inside included.
+    """
+
+    module: Module
+    number: int
+    outside: str
+    calls: list[Call]
+
+    def __new__(cls, path: str, module: Module, number: int, outside: str) -> Visit:
+        """Return the path as a text that knows more."""
+        visit = super().__new__(cls, path)
+        visit.module, visit.number, visit.outside, visit.calls = module, number, outside, []
+        return visit
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One operation: which, in which module, on what, with what result.
+
+    Attributes:
+        function: the operation, which knows its settings (``geometry``, ``axis``, ...).
+        path: of the module that was running, "" for the model itself and outside of it.
+        inputs: tensors, arrays, numbers or None, as they were then.
+        sources: for each input the call that computed it; None for images, parameters and constants.
+        output: the result as it was then, on the same edge of the graph: `grad` differentiates with respect to it.
+        parameters: those among the inputs, by their names in the model.
+        seconds: since the call before it (or the start): its own time and that of the Python code that led to it.
+        index: its place in the trace.
+        address: what it is called by; see `Trace`.
+    """
+
+    function: Function
+    path: str
+    inputs: tuple[Any, ...]
+    sources: tuple[Call | None, ...]
+    output: Any
+    parameters: dict[str, Tensor]
+    seconds: float
+    index: int
+    address: str = ""
+
+    @property
+    def op(self) -> str:
+        """The name of the operation as `functional` spells it: ``conv2d``, ``max_pool2d``, ``add``."""
+        return op_name(self.function)
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """The shapes of the inputs, () for numbers and None."""
+        return tuple(tuple(getattr(x, "shape", ())) for x in self.inputs)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the result."""
+        return tuple(self.output.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the result takes: 0 for a view of other memory."""
+        return 0 if self.function.view else int(_array(self.output).nbytes)
+
+    def __repr__(self) -> str:
+        return f"<{self.address}: {self.op} -> {self.shape}>"
+
+
+class Trace:
+    """The operations of a model in order, each with an address; see `trace`.
+
+    An operation that is all that a layer does has the layer's path as its address: ``features.conv1``. Any other is
+    called by the path of the module that calls it and its name: ``layer1.0.add``, or ``relu`` in the model itself. What
+    comes again, because a module is used twice or a function called twice, is counted: ``relu#2``.
+
+    ``t[address]`` is a call. The path of a module with parts stands for its result: ``t["layer1.0"]``.
+    """
+
+    def __init__(self, model: Module) -> None:
+        self.model = model
+        self.visits: list[Visit] = []
+        self._calls: list[Call] = []
+        self._known: dict[int, tuple[Any, Call | None]] = {}  # by the id of an array: its tensor, what computed it
+        self._parameters = {id(p): name for name, p in model.named_parameters()}
+        self._found: Any = None  # who observed before us
+        self._addressed: dict[str, Call] = {}
+        self._last = 0.0
+
+    # --- looking -------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        self._address()
+        return iter(self._calls)
+
+    @overload
+    def __getitem__(self, key: str | int) -> Call: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Call]: ...
+    def __getitem__(self, key: str | int | slice) -> Call | list[Call]:
+        """Return the call of an address or a module, or by its place."""
+        self._address()
+        if not isinstance(key, str):
+            return self._calls[key]
+        if key in self._addressed:
+            return self._addressed[key]
+        path, _, number = key.partition("#")
+        for visit in self.visits:
+            if visit == path and str(visit.number) == (number or "1"):
+                if visit.calls:
+                    return visit.calls[-1]
+                raise KeyError(f"{key!r}: the module {path!r} was called, but computed nothing")
+        if path in dict(self.model.named_modules()):
+            raise KeyError(
+                f"{key!r}: the module {path!r} was called {len([v for v in self.visits if v == path])} times"
+            )
+        names = [*self._addressed, *map(str, dict.fromkeys(self.visits))]
+        close = get_close_matches(key, names, 5) or names[:8]
+        raise KeyError(f"{key!r} is no address of this trace; there are {', '.join(close)}, ...")
+
+    def __contains__(self, address: str) -> bool:
+        with suppress(KeyError):
+            return bool(self[address])
+        return False
+
+    @property
+    def addresses(self) -> list[str]:
+        """Those of all calls in order."""
+        return [call.address for call in self]
+
+    def find(self, op: str | None = None, kind: type | None = None, under: str | None = None) -> list[Call]:
+        """Return the calls of an operation, those in modules of a kind, or those inside a module; or of all three.
+
+        Args:
+            op: the name of the operation as `functional` spells it, such as ``"conv2d"``.
+            kind: a class of modules, such as ``nn.Conv2d``: the calls whose module is one.
+            under: the path of a module: the calls in it and in its parts.
+        """
+        return [
+            call
+            for call in self
+            if op in (None, call.op)
+            and (kind is None or isinstance(getattr(call.path, "module", None), kind))
+            and (under is None or call.path == under or call.path.startswith(f"{under}."))
+        ]
+
+    def _address(self) -> None:
+        if len(self._addressed) == len(self._calls):
+            return
+        own, times = Counter(id(call.path) for call in self._calls), Counter[str]()
+        self._addressed = {}
+        for call in self._calls:
+            path = call.path
+            is_layer = isinstance(path, Visit) and next(path.module.children(), None) is None
+            name = path if is_layer and own[id(path)] == 1 and path else ".".join(filter(None, (path, call.op)))
+            times[name] += 1
+            call.address = str(name) if times[name] == 1 else f"{name}#{times[name]}"
+            self._addressed[call.address] = call
+
+    # --- noting --------------------------------------------------------------------------------------------------
+
+    def note(self, function: Function, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Note an operation: the trace observes its thread."""
+        replaced = self._found and self._found(function, inputs, output)
+        output = output if replaced is None else replaced
+        seconds = perf_counter() - self._last
+        path, seen = module_path.get(), [self._seen(x) for x in inputs]
+        parameters = {self._parameters[id(x)]: x for x in inputs if id(x) in self._parameters}
+        values, sources = tuple(value for value, _ in seen), tuple(source for _, source in seen)
+        result = _alias(output)
+        call = Call(function, path, values, sources, result, parameters, seconds, len(self._calls))
+        self._known[id(_array(output))] = result, call
+        self._calls.append(call)
+        while isinstance(path, Visit):
+            path.calls.append(call)
+            path = path.outside
+        self._last = perf_counter()
+        return replaced
+
+    def _seen(self, x: Any) -> tuple[Any, Call | None]:
+        array = _array(x)
+        if not isinstance(array, np.ndarray):
+            return x, None
+        value, source = self._known.get(id(array), (None, None))
+        if value is None or _array(value) is not array:  # new, or written since
+            value = _alias(x)
+            self._known[id(array)] = value, source  # which keeps the array, so that its id stays its own
+        return value, source
+
+    def keep(self, memory: np.ndarray) -> None:
+        """Copy what was noted in this memory, which is about to be written."""
+        copies: dict[int, Any] = {}
+
+        def kept(x: Any) -> Any:
+            array = _array(x)
+            if not isinstance(array, np.ndarray) or version.owner(array) is not memory:
+                return x
+            if id(x) not in copies:
+                copies[id(x)] = Tensor.wrap(array.copy(), x.edge) if isinstance(x, Tensor) else array.copy()
+            return copies[id(x)]
+
+        for call in self._calls:
+            call.inputs = tuple(kept(x) for x in call.inputs)
+            call.output = kept(call.output)
+
+
+class _Visits(dict[int, str]):
+    """The names of the modules of a model, which makes a visit of every call: modules look their names up in it."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__({id(module): name for name, module in trace.model.named_modules()})
+        self.modules = {id(module): module for module in trace.model.modules()}
+        self.times: Counter[str] = Counter()
+        self.trace = trace
+
+    def get(self, key: int, default: Any = None) -> Any:
+        path = super().get(key)
+        if path is None:
+            return default
+        self.times[path] += 1
+        visit = Visit(path, self.modules[key], self.times[path], module_path.get())
+        self.trace.visits.append(visit)
+        return visit
+
+
+@contextmanager
+def trace(model: Module) -> Iterator[Trace]:
+    """Note every operation of this thread inside the block, with its address, inputs, result, parameters and time.
+
+    The model is not touched: no hooks, modes as they are, gradients recorded or not as elsewhere. Layers that could run
+    as one operation run one by one, with the same bits. Values are kept by reference; what `Tensor` methods and
+    optimisers are about to overwrite is copied first (not what is written through ``t.data[...]``). They stay alive as
+    long as the trace.
+
+    Args:
+        model: the module whose paths are the addresses.
+
+    >>> from tinygrad_cnn import nn, trace
+    >>> model = nn.Sequential({"conv": nn.Conv2d(1, 2, 3), "relu": nn.ReLU()})
+    >>> with trace(model) as t:
+    ...     y = model(np.zeros((1, 1, 5, 4), np.float32)) + 1
+    >>> list(t)
+    [<conv: conv2d -> (1, 2, 3, 2)>, <relu: relu -> (1, 2, 3, 2)>, <add: add -> (1, 2, 3, 2)>]
+    >>> sorted(t["conv"].parameters), t["relu"].sources[0] is t["conv"]
+    (['conv.bias', 'conv.weight'], True)
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"trace: model must be an nn.Module, got {type(model).__name__}")
+    noted = Trace(model)
+    token, noted._found = tree.set(_Visits(noted)), observe(noted.note)
+    version.watchers.append(noted.keep)
+    noted._last = perf_counter()
+    try:
+        yield noted
+    finally:
+        version.watchers.remove(noted.keep)
+        observe(noted._found)
+        tree.reset(token)
+
+
+def op_name(function: Function) -> str:
+    """Return the name of an operation as `functional` spells it.
+
+    >>> from tinygrad_cnn.functional.activation import LeakyReLU
+    >>> op_name(LeakyReLU(0.01))
+    'leaky_relu'
+    """
+    name = function.name
+    for found, spelt in _SPELLINGS.items():
+        name = name.replace(found, spelt)
+    return _WORD.sub("_", name).lower()
+
+
+def _array(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _alias(x: Any) -> Any:
+    # A handle of our own: ``x += v`` gives the user's another array.
+    return Tensor.wrap(x.data, x.edge) if isinstance(x, Tensor) else x
