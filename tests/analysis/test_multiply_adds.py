@@ -6,8 +6,11 @@ import pytest
 from tinygrad_cnn import Tensor, nn
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
+from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.calls import record_calls
-from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad
+from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, checked_geometry
+from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
+from tinygrad_cnn.functional.linalg import Linear
 from tinygrad_cnn.kernels.geometry import Window
 
 
@@ -50,6 +53,40 @@ def test_the_three_faces_of_a_convolution_cost_the_same():
     assert forward == multiply_adds(Conv2dInputGrad(geometry, x.shape), (y.shape, w.shape), x.shape) > 0
     assert forward == multiply_adds(Conv2dWeightGrad(geometry, w.shape), (y.shape, x.shape), w.shape)
     assert Window((3, 2), *geometry[:3]).out_size("", (9, 8)) == y.shape[2:]
+
+
+def test_a_run_costs_what_its_convolution_costs():
+    x, w = ones(2, 4, 9, 8), ones(6, 2, 3, 2)
+    geometry = checked_geometry(x, w, None, 1, 0, 1, 2)
+    conv = multiply_adds(Conv2d(geometry), (x.shape, w.shape, ()), (2, 6, 7, 7))
+    run = Run(relu=True, pool=True, paths=("", "", ""))
+    assert conv == 2 * 6 * 7 * 7 * 2 * 3 * 2
+    assert multiply_adds(ConvRun(geometry, run), (x.shape, w.shape, ()), (2, 6, 3, 3)) == conv
+    assert multiply_adds(ConvNormRun(geometry, 1e-5, run), (x.shape, w.shape, (), *[(6,)] * 4), (2, 6, 3, 3)) == conv
+
+
+def below(kind):
+    for child in kind.__subclasses__():
+        yield child
+        yield from below(child)
+
+
+def test_every_operation_has_a_count():
+    kinds = {kind for kind in below(Function) if kind.__module__.startswith("tinygrad_cnn.functional.")}
+    assert {Conv2d, Linear, F.relu(Tensor(ones(1), requires_grad=True)).grad_fn.__class__} <= kinds
+    missing = {kind.__name__ for kind in kinds if multiply_adds.dispatch(kind) is multiply_adds.dispatch(object)}
+    assert not missing, f"give {sorted(missing)} a line in tinygrad_cnn/analysis/multiply_adds.py"
+
+
+def test_an_operation_without_a_count_is_an_error_that_says_where_to_add_it():
+    class Convolve(Function):
+        differentiable = False
+
+        def forward(self, x):
+            return x
+
+    with pytest.raises(NotImplementedError, match=r"no count for Convolve; list it in .*/multiply_adds\.py, or "):
+        count(lambda x: Convolve().apply(x), 2, 3)
 
 
 def test_textbook_figures_of_one_pixel():
