@@ -11,7 +11,6 @@ from functools import singledispatch
 from typing import Any
 
 from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.calls import Shape
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad
 from tinygrad_cnn.functional.curves import Curve
@@ -47,6 +46,7 @@ from tinygrad_cnn.functional.shape import Expand, Permute, Reshape, SumTo
 from tinygrad_cnn.functional.sums import CumSum
 from tinygrad_cnn.functional.unfold import Fold, Unfold
 from tinygrad_cnn.kernels.geometry import Window
+from tinygrad_cnn.tracing import Shape
 
 
 @singledispatch
