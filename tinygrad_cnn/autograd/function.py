@@ -21,6 +21,7 @@ from tinygrad_cnn.autograd.variable import Leaf, Variable
 from tinygrad_cnn.state import module_path, place, recording, tick
 
 new = object.__new__
+_ABSENT: Any = object()  # in the place of an input that was not given
 _VARIADIC = 0x04  # the flag of code objects that take *args
 _RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_shape"}
 
@@ -101,16 +102,17 @@ class Function:
         if hasattr(cls, "forward"):
             _check_class(cls)
 
-    def apply(self, *inputs: Any) -> Any:
+    def apply(self, x1: Any = _ABSENT, x2: Any = _ABSENT, *more: Any) -> Any:
         """Compute the result; record the call where an input needs a gradient. ``self(...)`` is the same.
 
         Arrays alone give an array; with a Variable among the inputs the result is a Variable.
         """
         if self.tick:
             raise RuntimeError(f"{self.name}: one Function object serves one recorded call; create one for each call")
+        inputs: Any = None
         arrays: Any = None
-        if len(inputs) == 2:  # the common case unrolled: a quarter of a microsecond less
-            a, b = inputs
+        if x2 is not _ABSENT and not more:  # the common case unrolled: a quarter of a microsecond less
+            a, b = x1, x2
             first = ea = eb = None
             if isinstance(b, Variable):
                 first, eb, b = b, b.edge, b._data
@@ -123,6 +125,7 @@ class Function:
             recorded = mask > 4
             edges: Any = (ea, eb)
         else:
+            inputs = tuple(x for x in (x1, x2) if x is not _ABSENT) + more
             first = None
             arrays = list(inputs)
             mask = none = 1 << len(arrays)
@@ -170,7 +173,7 @@ class Function:
                         self.path = path
                     self.tick = tick()
         if how is not None and how.observer is not None:
-            replaced = how.observer(self, inputs, result)
+            replaced = how.observer(self, inputs or (x1, x2), result)
             return result if replaced is None else replaced
         return result
 
