@@ -53,5 +53,5 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_numbers_that_are_no_bytes_are_refused() -> None:
-    with pytest.raises(TypeError, match="must be of uint8 .*, got float64"):
+    with pytest.raises(TypeError, match=r"must be of uint8 .*, got float64"):
         png_bytes(np.zeros((2, 2)))

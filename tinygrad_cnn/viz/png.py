@@ -15,7 +15,7 @@ _KINDS = {1: 0, 3: 2, 4: 6}  # channels -> what the format calls them: grey, RGB
 
 
 def png_bytes(image: Any) -> bytes:
-    """Return an image as the bytes of a PNG file; the same image always gives the same bytes.
+    r"""Return an image as the bytes of a PNG file; the same image always gives the same bytes.
 
     Every row is told as its difference from the row above (filter 2), which packs smooth pictures well.
 
@@ -29,7 +29,7 @@ def png_bytes(image: Any) -> bytes:
     Source: PNG Specification, third edition, https://www.w3.org/TR/png-3/.
 
     >>> png_bytes(np.zeros((2, 3), np.uint8))[:8]
-    b'\\x89PNG\\r\\n\\x1a\\n'
+    b'\x89PNG\r\n\x1a\n'
     """
     image = np.asarray(image)
     if image.dtype != np.uint8:
