@@ -59,6 +59,23 @@ def test_layers_and_losses_go_forward_and_back() -> None:
         assert np.abs(gx.data).max() > 0
 
 
+def test_functions_go_forward_and_back_to_the_tensors_with_gradients() -> None:
+    gx, gsrc = ours.functional("scatter_add", [["normal", 2, 5], 1, ["index", 5, 2, 3], ["normal", 2, 3]], {})()
+    assert (gx.shape, gsrc.shape) == ((2, 5), (2, 3))
+    np.testing.assert_array_equal(np.take_along_axis(gx.data, np.arange(6).reshape(2, 3) * 7919 % 5, 1), gsrc.data)
+    (gx,) = ours.functional("topk", [["normal", 4, 6], 2], {"dim": 1})()
+    assert (gx.data != 0).sum() == 8
+    first, second = ours.functional("cat", [[["normal", 1, 2], ["normal", 1, 3]], 1], {})()
+    assert (first.shape, second.shape) == ((1, 2), (1, 3))
+
+
+@pytest.mark.parametrize("function", ["roi_align", "roi_pool"])
+def test_boxes_lie_in_the_picture(function: str) -> None:
+    (gx,) = ours.regions(function, [2, 3, 12, 9], 5)()
+    assert gx.shape == (2, 3, 12, 9)
+    assert gx.data.any(axis=(1, 2, 3)).all()
+
+
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 def test_an_optimizer_steps_over_all_its_parameters(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []

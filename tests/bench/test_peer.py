@@ -11,6 +11,7 @@ import pytest
 
 from tinygrad_cnn import data
 from tinygrad_cnn.bench import ours, peer
+from tinygrad_cnn.bench.vocabulary import FUNCTIONS
 
 
 def test_without_a_row_pytorch_is_not_imported_nor_anything_of_ours() -> None:
@@ -58,6 +59,25 @@ def test_same_shapes_where_weights_are_drawn(torch: Any) -> None:
 def test_same_losses(kind: str, torch: Any) -> None:
     (found,), (wanted,) = (side.loss(kind, [5, 3])() for side in (ours, peer))
     np.testing.assert_allclose(found.data, wanted.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("line", FUNCTIONS, ids=lambda line: line[1])
+def test_same_functions(line: Any, torch: Any) -> None:
+    _, _, function, arguments, options, _ = line
+    small = {1024: 6, 1000: 9, 500: 4, 32: 2, 64: 3, 28: 6, 14: 3, 784: 36, 128: 5}
+
+    def shrunk(part: Any) -> Any:
+        match part:
+            case [str(word), *sizes]:
+                return [word, *(small.get(n, n) for n in sizes)]
+            case [*parts]:
+                return [shrunk(p) for p in parts]
+        return part
+
+    found, wanted = (side.functional(function, shrunk(arguments), options)() for side in (ours, peer))
+    assert len(found) == len(wanted) > 0
+    for g, gradient in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(g.data, gradient.numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])

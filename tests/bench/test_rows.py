@@ -35,9 +35,11 @@ def test_names_are_unique_and_both_sides_know_every_workload() -> None:
     assert len(set(NAMES)) == len(NAMES)
     for row in ROWS:
         parameters = inspect.signature(getattr(ours, row.workload)).parameters
-        assert parameters == inspect.signature(getattr(peer, row.workload)).parameters
         assert set(row.arguments) == set(parameters)
+        if row.workload != "regions":  # which PyTorch has not
+            assert parameters == inspect.signature(getattr(peer, row.workload)).parameters
     assert not hasattr(peer, PEAK.workload)
+    assert not hasattr(peer, "regions")
 
 
 def test_families_stay_together_and_differ_in_their_jobs_only() -> None:

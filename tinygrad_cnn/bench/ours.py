@@ -101,6 +101,49 @@ def layer(kind: str, arguments: Sequence[Any], shape: Sequence[int]) -> Step:
     return lambda: grad(module(x), inputs, gy)
 
 
+def functional(function: str, arguments: Sequence[Any], options: dict[str, Any]) -> Step:
+    """A function of tensors, forward and back. In its arguments a list with a word stands for a tensor.
+
+    ["normal", 2, 3] has a gradient; ["uniform", 2, 3] holds shares; ["index", 9, 2, 3] integers below 9, in no order.
+    """
+    inputs: list[Tensor] = []
+
+    def built(part: Any) -> Any:
+        match part:
+            case ["normal", *shape]:
+                x = np.random.default_rng(len(inputs)).standard_normal(shape, np.float32)
+                inputs.append(Tensor(x, requires_grad=True))
+                return inputs[-1]
+            case ["uniform", *shape]:
+                return Tensor(np.random.default_rng(0).random(shape, np.float32))
+            case ["index", count, *shape]:
+                return Tensor((np.arange(np.prod(shape)) * 7919 % count).reshape(shape))
+            case [*parts]:
+                return [built(part) for part in parts]
+        return part
+
+    call = getattr(F, function)
+    given = built(arguments)
+
+    def forward() -> Tensor:
+        y = call(*given, **options)
+        return y[0] if isinstance(y, tuple) else y  # a tuple: values and their places
+
+    gy = Tensor(_random(*forward().shape))
+    return lambda: grad(forward(), inputs, gy)
+
+
+def regions(function: str, shape: Sequence[int], count: int) -> Step:
+    """Boxes of a picture's maps, pooled to 7 x 7, forward and back: PyTorch itself has no such function."""
+    x = Tensor(_random(*shape), requires_grad=True)
+    corners = np.random.default_rng(0).random((count, 2, 2)) * np.multiply(shape[:1:-1], 16)
+    image = np.arange(count)[:, None] % shape[0]
+    boxes = np.concatenate([image, corners.min(1), corners.max(1)], 1).astype(np.float32)
+    forward = lambda: getattr(F, function)(x, boxes, 7, 1 / 16)
+    gy = Tensor(_random(*forward().shape))
+    return lambda: grad(forward(), [x], gy)
+
+
 def loss(kind: str, shape: Sequence[int]) -> Step:
     """A loss forward and backward, of labels or, where it takes none, of numbers."""
     module = getattr(nn, kind)()

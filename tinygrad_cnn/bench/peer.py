@@ -107,6 +107,40 @@ def layer(kind: str, arguments: Sequence[Any], shape: Sequence[int]) -> Step:
     return lambda: torch.autograd.grad(module(x), inputs, gy)
 
 
+def functional(function: str, arguments: Sequence[Any], options: dict[str, Any]) -> Step:
+    """A function of tensors, forward and back. In its arguments a list with a word stands for a tensor.
+
+    ["normal", 2, 3] has a gradient; ["uniform", 2, 3] holds shares; ["index", 9, 2, 3] integers below 9, in no order.
+    """
+    import torch
+
+    inputs: list[Any] = []
+
+    def built(part: Any) -> Any:
+        match part:
+            case ["normal", *shape]:
+                x = np.random.default_rng(len(inputs)).standard_normal(shape, np.float32)
+                inputs.append(torch.from_numpy(x).requires_grad_())
+                return inputs[-1]
+            case ["uniform", *shape]:
+                return torch.from_numpy(np.random.default_rng(0).random(shape, np.float32))
+            case ["index", count, *shape]:
+                return torch.from_numpy((np.arange(np.prod(shape)) * 7919 % count).reshape(shape))
+            case [*parts]:
+                return [built(part) for part in parts]
+        return part
+
+    call = getattr(torch.nn.functional, function, None) or getattr(torch, function)
+    given = built(arguments)
+
+    def forward() -> Any:
+        y = call(*given, **options)
+        return y[0] if isinstance(y, tuple) else y  # a tuple: values and their places
+
+    gy = _random(*forward().shape)
+    return lambda: torch.autograd.grad(forward(), inputs, gy)
+
+
 def loss(kind: str, shape: Sequence[int]) -> Step:
     """A loss forward and backward, of labels or, where it takes none, of numbers."""
     import torch

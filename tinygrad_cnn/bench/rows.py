@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
+from tinygrad_cnn.bench.vocabulary import FUNCTIONS, LAYERS, REGIONS
+
 # "step": seconds of one step, in blocks within processes that stay alive. The rest come from fresh processes:
 # "import": seconds of the import; "first step": seconds from before the import to the end of the first step;
 # "process": the same from the start of the interpreter; "training", "error": seconds of training alone and the part of
@@ -115,10 +117,39 @@ def layer(
                together, operations=operations, target=target)  # fmt: skip
 
 
+def functional(
+    together: str, name: str, function: str, arguments: Sequence[Any], options: dict[str, Any], target: float
+) -> Row:
+    """Return the row of a function of tensors, forward and backward."""
+    words = ", ".join([*map(_word, arguments), *(f"{key}={value!r}" for key, value in options.items())])
+    call = {"function": function, "arguments": list(arguments), "options": options}
+    title = f"{function}({words}), forward and backward"
+    return Row("vocabulary", name, title, "functional", call, together, target=target)
+
+
+def _word(argument: Any) -> str:
+    """Write a tensor as its shape."""
+    match argument:
+        case ["normal" | "uniform", *parts] | ["index", _, *parts] | [*parts]:
+            return f"({', '.join(map(_word, parts))})"
+    return repr(argument)
+
+
 def optimizer(kind: str, size: str, count: int) -> Row:
     """Return the row of an optimiser's step."""
     return Row("memory-bound", f"{kind.lower()}-{size}", f"a step of {kind}, {count:,} parameters", "optimizer",
                {"kind": kind, "count": count}, "optimizer", target=1.0)  # fmt: skip
+
+
+def _vocabulary() -> list[Row]:
+    rows = [functional(*line) for line in FUNCTIONS]
+    for together, name, kind, arguments, shape, target in LAYERS:
+        rows.append(layer("vocabulary", name, kind, arguments, shape, together, target))
+    for name, function, shape, count in REGIONS:
+        title = f"{function} of {count} boxes of {shape}, 7 x 7 bins, forward and backward"
+        call = {"function": function, "shape": list(shape), "count": count}
+        rows.append(Row("vocabulary", name, title, "regions", call, "regions"))
+    return sorted(rows, key=lambda row: row.together)  # whose processes are shared stand together
 
 
 IMAGES = (64, 64, 112, 112)  # 205 MB
@@ -190,6 +221,8 @@ ROWS: tuple[Row, ...] = (
     *(layer("products", f"linear-{i}x{o}-{n}", "Linear", (i, o), (n, i)) for n, i, o in ((64, 25088, 1024),)),
     *(Row("products", f"matmul-{n}", f"({n}, {n}) @ ({n}, {n})", "matmul", {"size": n}, "matmul", target=1.0,
           multiply_adds=n**3) for n in (256, 512, 1024)),
+
+    *_vocabulary(),
 
     Row("mnist", "mnist-training", "LeNet-5 on MNIST, 3 epochs, seeds 0, 1, 2: training alone", "mnist", MNIST, "mnist",
         "training", target=4.0, limit=2.5),

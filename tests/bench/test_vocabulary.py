@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from tinygrad_cnn import functional, nn
+from tinygrad_cnn.bench.rows import ROWS
+from tinygrad_cnn.bench.vocabulary import FUNCTIONS, LAYERS, OTHER, REGIONS, USED
+
+
+def test_every_line_is_a_row_of_the_group() -> None:
+    rows = {row.name: row for row in ROWS if row.group == "vocabulary"}
+    assert set(rows) == {line[1] for line in (*LAYERS, *FUNCTIONS)} | {line[0] for line in REGIONS}
+    assert {row.target for row in rows.values()} == {USED, OTHER, None}
+    assert rows["gather"].title == "gather((1024, 1000), 1, (1024, 500)), forward and backward"
+    assert rows["cat"].title.startswith("cat(((32, 64, 28, 28), (32, 64, 28, 28)")
+    assert rows["interpolate-bicubic"].title.endswith("scale_factor=2, mode='bicubic'), forward and backward")
+
+
+@pytest.mark.parametrize("line", LAYERS, ids=lambda line: line[1])
+def test_layers_exist(line: tuple[str, ...]) -> None:
+    assert hasattr(nn, line[2])
+
+
+def test_functions_exist() -> None:
+    assert {line[2] for line in FUNCTIONS} | {line[1] for line in REGIONS} <= set(functional.__all__)
