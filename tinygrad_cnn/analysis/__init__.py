@@ -1,18 +1,24 @@
 """What a network is: sizes, costs, and what each unit sees."""
 
 from tinygrad_cnn.analysis.ablation import ablate
+from tinygrad_cnn.analysis.activations import Activities, activities
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields, window
+from tinygrad_cnn.analysis.strongest import Activation, strongest_activations
 from tinygrad_cnn.analysis.summary import Summary, summary
 from tinygrad_cnn.calls import record_calls
 
 __all__ = [
+    "Activation",
+    "Activities",
     "ReceptiveField",
     "Summary",
     "ablate",
+    "activities",
     "multiply_adds",
     "receptive_fields",
     "record_calls",
+    "strongest_activations",
     "summary",
     "window",
 ]

@@ -1,7 +1,23 @@
-"""Pictures: computation graphs, learning curves, confusion matrices."""
+"""Pictures: computation graphs, feature maps, filters, learning curves, confusion matrices."""
 
 from tinygrad_cnn.viz.confusion import confusion_matrix, save_confusion_matrix
 from tinygrad_cnn.viz.curves import save_learning_curves
+from tinygrad_cnn.viz.features import feature_map_image, save_feature_maps
+from tinygrad_cnn.viz.filters import filter_image
 from tinygrad_cnn.viz.graph import Graph, draw_graph
+from tinygrad_cnn.viz.grid import image_grid
+from tinygrad_cnn.viz.png import png_bytes, save_png
 
-__all__ = ["Graph", "confusion_matrix", "draw_graph", "save_confusion_matrix", "save_learning_curves"]
+__all__ = [
+    "Graph",
+    "confusion_matrix",
+    "draw_graph",
+    "feature_map_image",
+    "filter_image",
+    "image_grid",
+    "png_bytes",
+    "save_confusion_matrix",
+    "save_feature_maps",
+    "save_learning_curves",
+    "save_png",
+]
