@@ -72,7 +72,7 @@ def test_addresses_are_those_of_a_trace():
         model(x)
     reads = {call.address: [c.address for c in plain if call in c.sources] for call in plain}
     assert plain.addresses[:6] == ["conv", "relu", "sub", "relu#2", "add", "relu#3"]
-    for address in ["conv", "relu", "sub", "relu#2", "add", "relu#3", *plain.addresses[6:-1]]:
+    for address in [call.address for call in plain[:-1] if call.output.dtype.kind == "f"]:
         with no_grad(), trace(model) as t, ablate(model, address):
             model(x)
         assert t.addresses == plain.addresses

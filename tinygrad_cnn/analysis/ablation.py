@@ -32,18 +32,13 @@ def ablate(
 
     Addresses are those of a `trace`: a module (``"features.relu1"``, ``"layer1.0"``), a later use of it (``"relu#2"``),
     or a call of a function (``"layer1.0.add"``, ``"block.relu#2"``). The count begins anew with each pass. What reads
-    the result sees the replacement (N, C, ...):
+    the result (N, C, ...) sees other values in its place:
 
-    ========= =========================================================== =======================================
-    mode      each value becomes                                          gradients
-    ========= =========================================================== =======================================
-    zero      0                                                           none pass
-    mean      the mean of its channel in this batch, over all positions   that of each mean, dealt out evenly
-    shuffle   what another image of the batch has there; one permutation, to the image that the value came from
-              which leaves no image as it is, for all channels
-    noise     a normal number with the channel's mean and deviation in    none pass
-              this batch
-    ========= =========================================================== =======================================
+    - ``"zero"``: 0. No gradient passes.
+    - ``"mean"``: the mean of the channel, over the batch and all positions. The gradient is dealt out evenly.
+    - ``"shuffle"``: those of another image of the batch, the same one for all channels; none keeps its own. The gradient goes
+      to the image that the value came from.
+    - ``"noise"``: normal numbers with the mean and the deviation of the channel in the batch. No gradient passes.
 
     Where no gradient passes, what lies before the ablated part and reaches the loss on no other way has none: its
     ``.grad`` stays as it is. Nothing is left behind; parameters, buffers, modes and gradients are not touched.
