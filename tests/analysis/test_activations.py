@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_cnn import Tensor, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.analysis.activations import activities, image_batches
+from tinygrad_cnn.analysis.activations import activities
 from tinygrad_cnn.models import LeNet5
 
 
@@ -13,21 +13,8 @@ def digits(count: int = 7) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, 1, 28, 28)).astype(np.float32)
 
 
-class Pairs:
-    """A data set of images and labels."""
-
-    def __init__(self, x: np.ndarray) -> None:
-        self.x = x
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.x[indices], np.zeros(len(indices), np.int64)
-
-
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-@pytest.mark.parametrize("wrapped", [np.asarray, Tensor, Pairs])
+@pytest.mark.parametrize("wrapped", [np.asarray, Tensor, lambda x: (x, np.zeros(len(x), np.int64))])
 def test_counts_are_those_of_the_values(batch_size, wrapped):
     model, x = LeNet5(generator=np.random.default_rng(0)), digits()
     model.features.conv1.bias.data[[1, 4]] = -1000
@@ -81,16 +68,6 @@ def test_nothing_in_the_model_changes():
     assert all(np.array_equal(array, state[name]) for name, array in model.state_dict().items())
     assert {path: dict(vars(module)) for path, module in model.named_modules()} == attributes
     assert all(p.grad is None for p in model.parameters())
-
-
-def test_images_come_in_the_dtype_of_the_model():
-    model = nn.Sequential(nn.Conv2d(1, 2, 3, dtype=np.float64))
-    x = np.arange(5 * 9, dtype=np.uint8).reshape(5, 1, 3, 3)
-    batches = list(image_batches(model, x, 2, "op"))
-    assert [start for start, _ in batches] == [0, 2, 4]
-    assert all(images.dtype == np.float64 for _, images in batches)
-    np.testing.assert_array_equal(np.concatenate([images.data for _, images in batches]), x)
-    assert next(image_batches(nn.ReLU(), x, 2, "op"))[1].dtype == np.float32
 
 
 def test_no_images():

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.analysis.batches import Batches
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import Module
-from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Shape
 
 RECTIFIERS = ("relu", "relu6")  # operations that say "nothing here" by a zero
@@ -85,7 +85,7 @@ def activities(model: Module, data: Any, addresses: Sequence[str] | None = None,
 
     Args:
         model: any module.
-        data: images (N, C, H, W), or a data set that gives (images, labels) or images for an array of indices.
+        data: images (N, C, H, W), a pair of images and labels, or a data set that gives either for an array of indices.
         addresses: those of a trace; None takes every ReLU and ReLU6.
         batch_size: images at a time; it changes the memory needed and not the result.
 
@@ -104,7 +104,8 @@ def activities(model: Module, data: Any, addresses: Sequence[str] | None = None,
     """
     found: dict[str, list[np.ndarray]] = {}  # by address: nonzero, sum and greatest of each channel
     shapes: dict[str, Shape] = {}
-    for _, x in image_batches(model, data, batch_size, "activities"):
+    batches = Batches("activities", model, data, batch_size)
+    for _, x, _ in batches:
         t = record_calls(model, x)
         calls = [call for call in t if call.op in RECTIFIERS] if addresses is None else [t[name] for name in addresses]
         if not calls:
@@ -120,29 +121,9 @@ def activities(model: Module, data: Any, addresses: Sequence[str] | None = None,
             shapes[name] = call.shape[1:]
     rows = []
     for name, (nonzero, total, greatest) in found.items():
-        count = len(data) * int(np.prod(shapes[name][1:]))
+        count = len(batches) * int(np.prod(shapes[name][1:]))
         rows.append(Activity(name, shapes[name], count * len(nonzero), nonzero / count, total / count, greatest))
-    return Activities(type(model).__name__, len(data), rows)
-
-
-def image_batches(model: Module, data: Any, batch_size: int, op: str) -> Iterator[tuple[int, Tensor]]:
-    """Yield the images of an array or a data set in order, in the dtype of the model: (number of the first, images).
-
-    ``op`` asks for them: it is named where there are none.
-    """
-    if not len(data):
-        raise ValueError(f"{op}: there are no images")
-    if batch_size < 1:
-        raise ValueError(f"{op}: batch_size must be at least 1, got {batch_size}")
-    dtype = next((p.dtype for p in model.parameters()), None)
-    for start in range(0, len(data), batch_size):
-        if isinstance(data, np.ndarray | Tensor):
-            batch: Any = data[start : start + batch_size]
-        else:
-            batch = data[np.arange(start, min(start + batch_size, len(data)))]
-        images = batch[0] if isinstance(batch, tuple) else batch
-        x = images.data if isinstance(images, Tensor) else np.asarray(images)
-        yield start, Tensor(x.astype(dtype or np.result_type(x, np.float32), copy=False))
+    return Activities(type(model).__name__, len(batches), rows)
 
 
 def _cells(row: Activity) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.analysis.activations import image_batches
+from tinygrad_cnn.analysis.batches import Batches
 from tinygrad_cnn.analysis.receptive_field import receptive_fields
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.kernels.geometry import Pair
@@ -54,7 +54,7 @@ def strongest_activations(
 
     Args:
         model: any module.
-        data: images (N, C, H, W), or a data set that gives (images, labels) or images for an array of indices.
+        data: images (N, C, H, W), a pair of images and labels, or a data set that gives either for an array of indices.
         address: of a call of a trace, such as ``"features.conv2"``, or the path of a module.
         channels: which unit, or which ones.
         count: how many for each channel.
@@ -81,7 +81,7 @@ def strongest_activations(
     if count < 1 or not wanted:
         raise ValueError(f"strongest_activations: needs channels and a count of at least 1, got {channels} and {count}")
     best: list[list[Activation]] = [[] for _ in wanted]
-    for start, x in image_batches(model, data, batch_size, "strongest_activations"):
+    for start, x, _ in Batches("strongest_activations", model, data, batch_size):
         t = record_calls(model, x)
         call = t[address]
         y = call.output.data
