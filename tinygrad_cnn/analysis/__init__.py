@@ -1,24 +1,29 @@
 """What a network is: sizes, costs, and what each unit sees."""
 
 from tinygrad_cnn.analysis.ablation import ablate
+from tinygrad_cnn.analysis.ablation_study import AblationStudy, ablate_each, ablation_study
 from tinygrad_cnn.analysis.activations import Activities, activities
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
-from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields, window
+from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
+from tinygrad_cnn.analysis.sees import sees
 from tinygrad_cnn.analysis.strongest import Activation, strongest_activations
 from tinygrad_cnn.analysis.summary import Summary, summary
 from tinygrad_cnn.calls import record_calls
 
 __all__ = [
+    "AblationStudy",
     "Activation",
     "Activities",
     "ReceptiveField",
     "Summary",
     "ablate",
+    "ablate_each",
+    "ablation_study",
     "activities",
     "multiply_adds",
     "receptive_fields",
     "record_calls",
     "strongest_activations",
+    "sees",
     "summary",
-    "window",
 ]

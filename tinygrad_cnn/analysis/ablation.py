@@ -36,8 +36,8 @@ def ablate(
 
     - ``"zero"``: 0. No gradient passes.
     - ``"mean"``: the mean of the channel, over the batch and all positions. The gradient is dealt out evenly.
-    - ``"shuffle"``: those of another image of the batch, the same one for all channels; none keeps its own. The gradient goes
-      to the image that the value came from.
+    - ``"shuffle"``: those of another image of the batch, the same one for all channels; none keeps its own. The
+      gradient goes to the image that the value came from.
     - ``"noise"``: normal numbers with the mean and the deviation of the channel in the batch. No gradient passes.
 
     Where no gradient passes, what lies before the ablated part and reaches the loss on no other way has none: its
