@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from tinygrad_cnn.kernels.geometry import (
     check_elements,
     check_remainder,
     for_axes,
+    number,
     padding_for_axes,
     pair,
     same_padding,
@@ -24,14 +27,43 @@ NO_PADDING = ((0, 0), (0, 0))
 
 def test_whole_takes_ints_of_any_kind() -> None:
     assert whole("conv2d", "groups", 3, 1) == 3
-    number = whole("conv2d", "groups", np.int16(4), 1)
-    assert (number, type(number)) == (4, int)
+    groups = whole("conv2d", "groups", np.int16(4), 1)
+    assert (groups, type(groups)) == (4, int)
 
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, np.float32(1), np.array([1, 2])])
 def test_whole_refuses_what_is_no_int(value: object) -> None:
-    with pytest.raises(TypeError, match=r"conv2d: stride must be an int or a pair of ints, got "):
-        whole("conv2d", "stride", value, 1)
+    with pytest.raises(TypeError, match=r"^conv2d: groups must be an int, got "):
+        whole("conv2d", "groups", value, 1)
+    with pytest.raises(TypeError, match=r"^conv2d: stride must be an int or a pair of ints, got "):
+        whole("conv2d", "stride", value, 1, "an int or a pair of ints")
+
+
+def test_number_takes_numbers_of_any_kind() -> None:
+    found = [number("norm", "eps", value) for value in (3, -0.5, np.float32(0.25), np.array(2.0))]
+    assert found == [3, -0.5, 0.25, 2]
+    assert {type(value) for value in found} == {float}
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "says"),
+    [
+        (True, TypeError, "a number, got True"),
+        ("1", TypeError, "a number, got '1'"),
+        (None, TypeError, "a number, got None"),
+        (np.ones(2), TypeError, "a number, got array"),
+        (float("nan"), ValueError, "at least 0, got nan"),
+        (-1, ValueError, "at least 0, got -1"),
+    ],
+)
+def test_number_refuses_what_is_none(value: object, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=f"^norm: eps must be {re.escape(says)}"):
+        number("norm", "eps", value, 0)
+
+
+def test_number_refuses_nan_without_a_bound() -> None:
+    with pytest.raises(ValueError, match=r"^norm: eps must be a number, got nan$"):
+        number("norm", "eps", float("nan"))
 
 
 def test_whole_refuses_what_is_too_small() -> None:

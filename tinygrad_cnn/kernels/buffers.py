@@ -32,15 +32,17 @@ _bytes = 0
 
 def _take(blocks: deque[_Block], free: int) -> _Block | None:
     """Take a block out of the pool to which ``free`` references exist: whoever holds it now is alone."""
-    for _ in range(len(blocks)):
-        try:
-            entry = blocks.popleft()
-        except IndexError:  # another thread was faster
-            return None
-        if getrefcount(entry[0]) == free:
-            return entry
-        blocks.append(entry)
-    return None
+    used = []
+    try:
+        while True:
+            entry = blocks.pop()  # the last one: the likeliest to be in the cache still
+            if getrefcount(entry[0]) == free:
+                return entry
+            used.append(entry)
+    except IndexError:  # none is left, or another thread was faster
+        return None
+    finally:
+        blocks.extend(reversed(used))
 
 
 def _references_when_free() -> int:

@@ -22,6 +22,7 @@ from numpy import ndarray
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.strided import split_run
 from tinygrad_cnn.kernels.tile import (
     LONGEST_CHAIN,
     VECTORS,
@@ -33,6 +34,8 @@ from tinygrad_cnn.kernels.tile import (
 
 # A tile reads whole vectors, so up to its width beyond the last output: zeros that are never written.
 SLACK = max(VECTORS) * lanes(np.dtype(np.float32))
+
+NEAREST = 1 << 14  # bytes of an image that stay near while its filters go over it: half of a small first cache
 
 
 class Layout(NamedTuple):
@@ -73,8 +76,12 @@ def pack(x: ndarray, n: int, image: ndarray, sh: int, sw: int, top: int, left: i
                 for b in range(sw):
                     first = (b - left) % sw  # the first pixel of this phase
                     at = (((c * sh + a) * sw + b) * i_size + i) * j_size + (first + left) // sw
-                    for j in range((w_size - first + sw - 1) // sw):
-                        image[at + j] = pixels[first + j * sw]
+                    count = (w_size - first + sw - 1) // sw
+                    if sw == 2:
+                        split_run(x, ((n * c_size + c) * h_size + h) * w_size + first, image, at, count)
+                    else:
+                        for j in range(count):
+                            image[at + j] = pixels[first + j * sw]
 
 
 @device
@@ -165,7 +172,7 @@ def conv2d(
         return y
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
     w = w.reshape(o, -1)
-    rows, parts = rows_for(o // groups), parts_of(n, groups)
+    rows, parts = rows_for(o // groups), parts_of(n, groups, x[0].nbytes)
     plan = layout(c // parts, (height, width), (size[0], size[1]), stride, padding, dilation, groups // parts)
     n, bands = n * parts, bands_for(n * parts)
     images, sums = scratch(x.dtype, n * bands, plan.image, o // groups, rows)
@@ -179,9 +186,13 @@ def conv2d(
     return y
 
 
-def parts_of(n: int, groups: int) -> int:
-    """Into how many parts the groups of n images are divided, so that there is one for each piece if possible."""
-    return next((parts for parts in range(1, groups) if groups % parts == 0 and n * parts >= threads.PIECES), groups)
+def parts_of(n: int, groups: int, size: int) -> int:
+    """Into how many parts the groups of n images are divided, each an image of its own.
+
+    So many that there is one for each piece and that one, of ``size`` bytes in all, stays in the nearest cache.
+    """
+    enough = (k for k in range(1, groups) if groups % k == 0 and n * k >= threads.PIECES and size <= k * NEAREST)
+    return next(enough, groups)
 
 
 def bands_for(n: int) -> int:

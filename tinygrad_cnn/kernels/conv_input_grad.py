@@ -13,32 +13,22 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import SLACK, bands_for, pack, scratch, sums_at
+from tinygrad_cnn.kernels.conv import SLACK, bands_for, pack, parts_of, scratch, sums_at
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
-from tinygrad_cnn.kernels.tile import (
-    VECTORS,
-    copy_run,
-    rows_for,
-)
-
-
-class Phase(NamedTuple):
-    """The taps that reach one phase of the input, and which of its rows and columns lie inside the image."""
-
-    taps: tuple[np.ndarray, np.ndarray]  # the p and the q of the taps
-    table: np.ndarray  # over (p, o, q): the taps of one line of the filter lie together
-    lines: np.ndarray  # how many rows of gy lie between a line and the first
-    rows: Pair  # first and last + 1
-    columns: Pair
+from tinygrad_cnn.kernels.strided import join_run
+from tinygrad_cnn.kernels.tile import VECTORS, copy_run, rows_for
 
 
 class Adjoint(NamedTuple):
-    """How the padded output gradient lies, and its phases."""
+    """How the padded output gradient lies, and the phases of the input, one after the other."""
 
     rows: int
     pitch: int
     origin: Pair  # where gy[0, 0] stands
-    phases: tuple[tuple[Pair, Phase], ...]
+    order: np.ndarray  # of the taps (o, p, q) of one group: by phase, and there over (p, o, q)
+    table: np.ndarray  # in this order, the offset of each tap
+    lines: np.ndarray  # how many rows of gy lie between a line of taps and the first of its phase
+    phases: np.ndarray  # (phases, 10), as `_input_grad` reads them
 
 
 @lru_cache(maxsize=256)
@@ -48,36 +38,40 @@ def adjoint(o: int, image: Pair, filters: Pair, stride: Pair, padding: Padding, 
     reach = tuple((filters[d] - 1) * dilation[d] // stride[d] for d in (0, 1))
     size = tuple(-(-window.padded(image)[d] // stride[d]) for d in (0, 1))
     rows, pitch = size[0] + reach[0], size[1] + reach[1]
-    phases = []
-    for a in range(stride[0]):
-        for b in range(stride[1]):
-            taps, inside = [], []
-            for d, first in ((0, a), (1, b)):
-                steps = np.arange(filters[d]) * dilation[d]
-                taps.append(np.flatnonzero(steps % stride[d] == first))
-                before = padding[d][0]
-                # the pixel stride*i + first - before lies in the image for these i
-                start, stop = -(-(before - first) // stride[d]), -(-(before + image[d] - first) // stride[d])
-                inside.append((max(start, 0), stop))
-            ps, os, qs = np.ogrid[: len(taps[0]), :o, : len(taps[1])]
-            lines = (taps[0] * dilation[0] // stride[0]).astype(np.int64)
-            up = reach[0] - taps[0][ps] * dilation[0] // stride[0]
-            back = reach[1] - taps[1][qs] * dilation[1] // stride[1]
-            table = (os * rows * pitch + up * pitch + back).reshape(-1).astype(np.int64)
-            phases.append(((a, b), Phase((taps[0], taps[1]), table, lines, *inside)))
-    return Adjoint(rows, pitch, (reach[0], reach[1]), tuple(phases))
+    orders, tables, lines, phases = [], [], [], []
+    start = line = 0
+    for phase in np.ndindex(*stride):
+        taps, inside = [], []
+        for d, first in enumerate(phase):
+            steps = np.arange(filters[d]) * dilation[d]
+            taps.append(np.flatnonzero(steps % stride[d] == first))
+            before = padding[d][0]
+            # the pixel stride*i + first - before lies in the image for these i
+            inside += [max(-(-(before - first) // stride[d]), 0), -(-(before + image[d] - first) // stride[d])]
+        ps, os, qs = taps[0][:, None, None], np.arange(o)[:, None], taps[1]
+        up = reach[0] - ps * dilation[0] // stride[0]
+        back = reach[1] - qs * dilation[1] // stride[1]
+        orders.append(((os * filters[0] + ps) * filters[1] + qs).reshape(-1))
+        tables.append((os * rows * pitch + up * pitch + back).reshape(-1))
+        lines.append(taps[0] * dilation[0] // stride[0])
+        if inside[0] < inside[1] and inside[2] < inside[3]:
+            phases.append((*phase, start, orders[-1].size, line, taps[0].size, *inside))
+        start, line = start + orders[-1].size, line + taps[0].size
+    whole = [np.concatenate(parts).astype(np.int64) for parts in (orders, tables, lines)]
+    order, table, between = whole
+    return Adjoint(rows, pitch, (reach[0], reach[1]), order, table, between, np.array(phases, np.int64).reshape(-1, 10))
 
 
 @kernel(writes="gx images sums")
 def _input_grad(
-    gy: ndarray, w: ndarray, table: ndarray, lines: ndarray, gx: ndarray, images: ndarray, sums: ndarray, groups: int,
-    bands: int, sh: int, sw: int, a: int, b: int, top: int, left: int, origin_h: int, origin_w: int, i_size: int,
-    pitch: int, i_first: int, i_last: int, j_first: int, j_last: int, rows: int, vectors: int, start: int, stop: int,
+    gy: ndarray, w: ndarray, table: ndarray, lines: ndarray, phases: ndarray, gx: ndarray, images: ndarray,
+    sums: ndarray, groups: int, parts: int, bands: int, sh: int, sw: int, top: int, left: int, origin_h: int,
+    origin_w: int, i_size: int, pitch: int, rows: int, vectors: int, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Compute one phase (a, b) of the items start..stop, as _forward does, from gy padded to (i_size, pitch).
+    """Compute the items start..stop, in parts and bands as _forward does, from gy padded to (i_size, pitch).
 
-    w (C, taps) is sorted as table (taps,); lines: how many rows of gy lie between each line of the filter and the
-    first. Rows i_first..i_last and columns j_first..j_last of the phase lie inside the image.
+    w (C of all parts, taps), table (taps,) and lines as in Adjoint. A phase is (a, b), where its taps begin, their
+    number, where its lines begin, their number, and which of its rows and columns lie inside the image.
     """
     n_size, c_size, h_size, w_size = gx.shape
     oh_size = gy.shape[2]
@@ -85,48 +79,51 @@ def _input_grad(
     image, total, width = images[piece], sums[piece].reshape(-1), sums.shape[2]
     c_group, depth = c_size // groups, w.shape[1]
     group = (gy.shape[1] // groups) * i_size * pitch
-    origin = i_first * pitch + j_first
-    flat = (i_last - 1) * pitch + j_last - origin
-    tiles = (flat + width - 1) // width
     packed = -1
     for item in range(start, stop):
         n, band = divmod(item, bands)
         if n != packed:
             pack(gy, n, image, 1, 1, origin_h, origin_w, i_size, pitch)
             packed = n
-        for tile in range(tiles * band // bands, tiles * (band + 1) // bands):
-            for g in range(groups):
-                position = origin + tile * width
-                # the lines of the filter that reach gy from the rows of this tile; the others would add zeros
-                i, i_end = position // pitch, (position + width - 1) // pitch
-                low = high = 0
-                for reached in lines:
-                    low += reached <= i - oh_size
-                    high += reached <= i_end
-                line = depth // max(lines.size, 1)
-                low, high = low * line, max(low, high) * line
-                at = g * group + position
-                first = g * c_group * depth
-                sums_at(w, first, depth, table, low, high, image, at, total, c_group, rows, vectors, width)
-                end = min(position + width, origin + flat)
-                while position < end:
-                    i, j = divmod(position, pitch)
-                    run = min(pitch - j, end - position)
-                    skip = max(j_first - j, 0)
-                    real = min(run, j_last - j)
-                    for block in range((c_group + rows - 1) // rows):
-                        first = min(block * rows, c_group - rows)
-                        for r in range(rows):
-                            c = g * c_group + first + r
-                            source = (block * rows + r) * width + position - origin - tile * width
-                            h, column = sh * i + a - top, sw * j + b - left
-                            if sw == 1:
-                                target = ((n * c_size + c) * h_size + h) * w_size + column + skip
-                                copy_run(total, source + skip, gx, target, real - skip, gx.dtype.type(0))
-                            else:
-                                for k in range(skip, real):
-                                    gx[n, c, h, column + sw * k] = total[source + k]
-                    position += run
+        for a, b, begin, taps, line, line_count, i_first, i_last, j_first, j_last in phases:
+            origin = i_first * pitch + j_first
+            flat = (i_last - 1) * pitch + j_last - origin
+            tiles = (flat + width - 1) // width
+            for tile in range(tiles * band // bands, tiles * (band + 1) // bands):
+                for g in range(groups):
+                    position = origin + tile * width
+                    # the lines of the filter that reach gy from the rows of this tile; the others would add zeros
+                    i, i_end = position // pitch, (position + width - 1) // pitch
+                    low = high = 0
+                    for reached in lines[line : line + line_count]:
+                        low += reached <= i - oh_size
+                        high += reached <= i_end
+                    of_line = taps // max(line_count, 1)
+                    low, high = begin + low * of_line, begin + max(low, high) * of_line
+                    at = g * group + position
+                    first = (n % parts * c_size + g * c_group) * depth
+                    sums_at(w, first, depth, table, low, high, image, at, total, c_group, rows, vectors, width)
+                    end = min(position + width, origin + flat)
+                    while position < end:
+                        i, j = divmod(position, pitch)
+                        run = min(pitch - j, end - position)
+                        skip = max(j_first - j, 0)
+                        real = min(run, j_last - j)
+                        for block in range((c_group + rows - 1) // rows):
+                            first = min(block * rows, c_group - rows)
+                            for r in range(rows):
+                                c = g * c_group + first + r
+                                source = (block * rows + r) * width + position - origin - tile * width
+                                h, column = sh * i + a - top, sw * j + b - left
+                                target = ((n * c_size + c) * h_size + h) * w_size + column + sw * skip
+                                if sw == 1:
+                                    copy_run(total, source + skip, gx, target, real - skip, gx.dtype.type(0))
+                                elif sw == 2:
+                                    join_run(total, source + skip, gx, target, real - skip)
+                                else:
+                                    for k in range(skip, real):
+                                        gx[n, c, h, column + sw * k] = total[source + k]
+                        position += run
 
 
 def conv2d_input_grad(
@@ -151,22 +148,16 @@ def conv2d_input_grad(
     if conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, stride, gy.dtype):
         conv_lanes.convolve(True, gy, w, None, gx, window, groups)
         return gx
-    rows = rows_for(c // groups)
-    bands = bands_for(n)
-    images, sums = scratch(gy.dtype, n * bands, o * plan.rows * plan.pitch + SLACK, c // groups, rows)
-    # (groups, O/g, C/g, KH, KW): the taps of a phase, then (C, p * O/g * q)
-    filters = w.reshape(groups, o // groups, c // groups, kh, kw)
-    for (a, b), phase in plan.phases:
-        (i_first, i_last), (j_first, j_last) = phase.rows, phase.columns
-        if i_first >= i_last or j_first >= j_last:
-            continue
-        taps = filters[:, :, :, phase.taps[0][:, None], phase.taps[1]]
-        mixed = np.ascontiguousarray(taps.transpose(0, 2, 3, 1, 4)).reshape(c, -1)
-        work = gx.size // (stride[0] * stride[1]) * mixed.shape[1] // threads.MULTIPLY_ADDS
-        (top, _), (left, _) = padding
-        threads.split(
-            _input_grad, n * bands, gy, mixed, phase.table, phase.lines, gx, images, sums, groups, bands, *stride, a, b,
-            top, left, *plan.origin, plan.rows, plan.pitch, i_first, i_last, j_first, j_last, rows, VECTORS[rows],
-            work=work,
-        )  # fmt: skip
+    rows, parts = rows_for(c // groups), parts_of(n, groups, gy[0].nbytes)
+    n, bands = n * parts, bands_for(n * parts)
+    images, sums = scratch(gy.dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
+    # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
+    turned = w.reshape(groups, o // groups, c // groups, kh * kw).transpose(0, 2, 1, 3).reshape(c, -1)
+    (top, _), (left, _) = padding
+    threads.split(
+        _input_grad, n * bands, gy.reshape(n, o // parts, *gy.shape[2:]), np.take(turned, plan.order, axis=1),
+        plan.table, plan.lines, plan.phases, gx.reshape(n, c // parts, height, width), images, sums, groups // parts,
+        parts, bands, *stride, top, left, *plan.origin, plan.rows, plan.pitch, rows, VECTORS[rows],
+        work=gx.size * o // groups * kh * kw // (stride[0] * stride[1] * threads.MULTIPLY_ADDS),
+    )  # fmt: skip
     return gx

@@ -22,17 +22,31 @@ Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 MOST_ELEMENTS = 2**31
 
 
-def whole(op: str, name: str, value: Any, least: int) -> int:
+def whole(op: str, name: str, value: Any, least: int, form: str = "an int") -> int:
     """Return ``value`` as an int of at least ``least``, or raise an error that names the argument."""
     try:
         if isinstance(value, bool):
             raise TypeError
         number = value.__index__()
     except (AttributeError, TypeError):
-        raise TypeError(f"{place(op)}: {name} must be an int or a pair of ints, got {value!r}") from None
+        raise TypeError(f"{place(op)}: {name} must be {form}, got {value!r}") from None
     if number < least:
         raise ValueError(f"{place(op)}: {name} must be at least {least}, got {number}")
     return number
+
+
+def number(op: str, name: str, value: Any, least: float = -math.inf) -> float:
+    """Return ``value`` as a float of at least ``least`` (NaN is none), or raise an error that names the argument."""
+    try:
+        if isinstance(value, (bool, str)):
+            raise TypeError
+        found = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{place(op)}: {name} must be a number, got {value!r}") from None
+    if not found >= least:
+        bound = "a number" if least == -math.inf else f"at least {least:g}"
+        raise ValueError(f"{place(op)}: {name} must be {bound}, got {value!r}")
+    return found
 
 
 def pair(op: str, name: str, value: Any, least: int = 1) -> Pair:
@@ -44,7 +58,7 @@ def pair(op: str, name: str, value: Any, least: int = 1) -> Pair:
 def for_axes(op: str, name: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
     """Return one int for each of 1, 2 or 3 axes, given all of them or one int for all."""
     if not isinstance(value, Iterable) or isinstance(value, str):
-        return (whole(op, name, value, least),) * axes
+        return (whole(op, name, value, least, "an int" if axes == 1 else "an int or a pair of ints"),) * axes
     parts = tuple(value)
     if len(parts) == 1:
         parts *= axes

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.strided import _join_run_twin, _split_run_twin, join_run, split_run
+
+COUNTS = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50]
+
+
+@kernel(writes="target")
+def _split(source, target, source_start, target_start, count):
+    split_run(source, source_start, target, target_start, count)
+
+
+@kernel(writes="target")
+def _join(source, target, source_start, target_start, count):
+    join_run(source, source_start, target, target_start, count)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_second_number_is_read_and_written_and_no_other(dtype, count):
+    x = np.random.default_rng(0).standard_normal(3 + 2 * max(count, 1)).astype(dtype)
+    runs = (_split, _split_run_twin, 3, 2 + count + 2), (_join, _join_run_twin, 1, 2 + 2 * count)
+    for run, twin, start, size in runs:
+        expected = np.full(size, np.nan, dtype)
+        found = expected.copy()
+        twin(x, start, expected, 2, count)
+        run(x, found, start, 2, count)
+        np.testing.assert_array_equal(found, expected)
+        assert np.isfinite(found).sum() == count
+
+
+def test_the_twins_serve_without_the_compiler():
+    program = (
+        "from tinygrad_cnn.kernels import strided as s\n"
+        "assert s.split_run is s._split_run_twin\n"
+        "assert s.join_run is s._join_run_twin"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
