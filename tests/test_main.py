@@ -53,6 +53,12 @@ def test_compilation_is_announced(capsys: pytest.CaptureFixture[str], monkeypatc
     assert state.on_compile is None
 
 
+@pytest.mark.parametrize("batch", ["0", "-1"])
+def test_draw_needs_an_image(capsys: pytest.CaptureFixture[str], batch: str) -> None:
+    assert main(["draw", "--batch", batch]) == 2
+    assert capsys.readouterr().err.strip().endswith(f"--batch must be at least 1, got {batch}")
+
+
 def test_draw_names_its_files_also_where_nothing_can_draw(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

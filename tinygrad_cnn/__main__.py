@@ -20,6 +20,7 @@ from tinygrad_cnn.checks import table, warmup
 from tinygrad_cnn.data import ArrayDataset
 from tinygrad_cnn.data.picture import read_digit
 from tinygrad_cnn.interop import latest_checkpoint, load_checkpoint
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.training.progress import announced_compilation
 from tinygrad_cnn.viz import draw_graph
@@ -73,6 +74,7 @@ def show(names: Sequence[str], probabilities: np.ndarray) -> None:
 def draw(arguments: argparse.Namespace) -> int:
     """Draw the graph of one training step of LeNet-5: images, loss, and the way the gradients take."""
     model = LeNet5()
+    whole("draw", "--batch", arguments.batch, 1)
     images, labels = np.zeros((arguments.batch, 1, 28, 28), np.float32), np.zeros(arguments.batch, np.int64)
     graph = draw_graph(F.cross_entropy(model(images), labels), model, direction=arguments.direction)
     output = Path(arguments.output)

@@ -91,13 +91,13 @@ ONES = np.ones((2, 3))
         (
             lambda: F.binary_cross_entropy(ONES, ONES, np.ones(2)),
             ValueError,
-            r"shape \(2,\) does not broadcast to \(2, 3",
+            r"weight \(2,\) must broadcast to the input \(2, 3",
         ),
         (lambda: F.binary_cross_entropy(ONES, ONES, np.ones(3, np.float32)), TypeError, "weight float32"),
         (
             lambda: F.binary_cross_entropy_with_logits(ONES, ONES, pos_weight=np.ones(2)),
             ValueError,
-            r"shape \(2,\) does not broadcast",
+            r"pos_weight \(2,\) must broadcast",
         ),
         (
             lambda: F.binary_cross_entropy_with_logits(ONES, ONES, pos_weight=[1.0]),

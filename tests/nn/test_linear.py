@@ -44,7 +44,7 @@ def test_initial_values() -> None:
 def test_errors() -> None:
     with pytest.raises(ValueError, match="Linear: in_features must be at least 1, got 0"):
         nn.Linear(0, 3)
-    with pytest.raises(TypeError, match=r"Linear: out_features must be an int .* got 2\.5"):
+    with pytest.raises(TypeError, match=r"Linear: out_features must be an int, got 2\.5"):
         nn.Linear(3, 2.5)
     with pytest.raises(ValueError, match=r"must agree in I, got input \(2, 3\) and weight \(3, 4\)"):
         nn.Linear(4, 3)(np.zeros((2, 3), np.float32))

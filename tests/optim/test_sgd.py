@@ -54,7 +54,7 @@ def test_errors() -> None:
             SGD([p], **{name: -1})
         with pytest.raises(ValueError, match=f"SGD: {name} must be at least 0, got nan"):
             SGD([p], **{name: float("nan")})
-    with pytest.raises(TypeError, match="SGD: lr must be a number, got str"):
+    with pytest.raises(TypeError, match=r"SGD: lr must be a number, got '0.1'"):
         SGD([p], lr="0.1")
     for options in ({}, {"momentum": 0.9, "dampening": 0.1}):
         with pytest.raises(ValueError, match="SGD: nesterov needs a momentum and no dampening"):

@@ -8,6 +8,8 @@ from _thread import get_ident
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tinygrad_cnn.state import Recording, pause_recording, recording
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +24,11 @@ class _GradMode:
     """A context manager and decorator; leaving restores what was found, so uses may nest."""
 
     enabled: bool
+
+    def __init__(self, *wrong: Any) -> None:
+        if wrong:
+            name = type(self).__name__
+            raise TypeError(f"{name}() takes no argument, got {wrong[0]!r}; write `with {name}():` or `@{name}()`")
 
     def __enter__(self) -> None:
         found = pause_recording(0 if self.enabled else get_ident())
@@ -93,6 +100,8 @@ class set_grad_enabled(_GradMode):
     """Record or not, as ``mode`` says: at once, and as a context manager until the block ends."""
 
     def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, (bool, np.bool_)):
+            raise TypeError(f"set_grad_enabled: mode must be True or False, got {mode!r}")
         self.enabled = bool(mode)
         self._found = [pause_recording(0 if mode else get_ident())]
 

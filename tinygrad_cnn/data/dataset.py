@@ -123,7 +123,12 @@ class Subset:
 
     def __init__(self, dataset: Dataset, indices: np.ndarray | Sequence[int]) -> None:
         self.dataset = dataset
-        self.indices = np.asarray(indices, np.int64)
+        chosen, count = np.asarray(indices), len(dataset)
+        if chosen.size and chosen.dtype.kind not in "iu":
+            raise TypeError(f"Subset: indices must be integers, got {chosen.dtype}")
+        if (wrong := (chosen < -count) | (chosen >= count)).any():
+            raise IndexError(f"Subset: index {chosen[wrong][0]} is out of range for a dataset of {count}")
+        self.indices = chosen.astype(np.int64)
 
     @property
     def name(self) -> str:

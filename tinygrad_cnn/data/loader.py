@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn import state
 from tinygrad_cnn.data.dataset import Dataset, check_generator
+from tinygrad_cnn.data.sampling import Sampler
 
 
 class DataLoader:
     """Iterate over a dataset in batches, each epoch in a new order where ``shuffle``.
 
-    An epoch that shuffles or transforms draws one 64-bit seed from the generator: the order follows from it, and the
-    luck of each batch from it and the batch's number. That seed and the number of batches handed out are the whole
-    state: `state_dict` may be taken at any moment, inside of the loop's body
-    too, and after `load_state_dict` the next iteration goes on with the batch that would have come next.
+    An epoch that shuffles, samples or transforms draws one 64-bit seed from the generator: the order follows from it,
+    and the luck of each batch from it and the batch's number. That seed and the number of batches handed out are the
+    whole state: `state_dict` may be taken at any moment, inside of the loop's body too, and after `load_state_dict` the
+    next iteration goes on with the batch that would have come next.
 
     Args:
         dataset: Anything with a length whose ``dataset[indices]`` returns a batch for an int64 array.
@@ -27,10 +28,14 @@ class DataLoader:
         generator: Draws the epochs' seeds; None is the default generator.
         transform: Called as transform(x, generator) on each batch, on the first part of one such as (x, labels): an
             augmentation of `tinygrad_cnn.preprocess`, say.
+        sampler: Says which elements make an epoch and in what order, instead of ``shuffle``: one with ``order(generator)``
+            such as `HardExampleSampler`, or, as in PyTorch, anything with a length that gives indices when iterated over,
+            which must be the same again when an epoch is resumed.
 
     Raises:
-        ValueError: A ``batch_size`` that is not a positive int.
-        TypeError: A ``generator`` that is not a `numpy.random.Generator`, a ``transform`` that cannot be called.
+        ValueError: A ``batch_size`` that is not a positive int; a ``sampler`` and ``shuffle``.
+        TypeError: A ``generator`` that is not a `numpy.random.Generator`, a ``transform`` that cannot be called, a
+            ``sampler`` without a length or indices.
 
     >>> loader = DataLoader(np.arange(10), batch_size=4)
     >>> len(loader), list(loader)
@@ -45,6 +50,7 @@ class DataLoader:
         drop_last: bool = False,
         generator: np.random.Generator | None = None,
         transform: Callable[[Any, np.random.Generator], Any] | None = None,
+        sampler: Sampler | Iterable[int] | None = None,
     ) -> None:
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be a positive int, got {batch_size!r}")
@@ -57,13 +63,20 @@ class DataLoader:
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: transform must be called as transform(x, generator), got {transform!r}")
         self.transform = transform
-        self._seeded = bool(shuffle) or transform is not None
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: the sampler says the order, so shuffle must be False")
+        if sampler is not None and not (hasattr(sampler, "__len__") and _either(sampler, "order", "__iter__")):
+            raise TypeError(
+                f"DataLoader: sampler must have a length, and order(generator) or indices, got {type(sampler).__name__}"
+            )
+        self.sampler: Any = sampler
+        self._seeded = bool(shuffle) or transform is not None or hasattr(sampler, "order")
         self._epoch = _between_epochs()
         self._resumed = False  # whether the next iteration goes on with self._epoch
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        count = len(self.dataset)
+        count = len(self.dataset if self.sampler is None else self.sampler)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
@@ -77,9 +90,8 @@ class DataLoader:
 
     def _batches(self, epoch: dict[str, Any]) -> Iterator[Any]:
         # An iterator counts in the epoch it was born with: a second one does not disturb it.
-        count = len(self.dataset)
-        order = np.random.default_rng(epoch["epoch_seed"]).permutation(count) if self.shuffle else np.arange(count)
-        while epoch["position"] < len(self):
+        order, count = self._order(epoch["epoch_seed"]), len(self)
+        while epoch["position"] < count:
             start = epoch["position"] * self.batch_size
             batch = self.dataset[order[start : start + self.batch_size]]
             if self.transform is not None:
@@ -91,6 +103,23 @@ class DataLoader:
             epoch["position"] += 1  # before the consumer has it: what is asked for inside of the loop is done
             yield batch
         epoch.update(_between_epochs())
+
+    def _order(self, seed: int | None) -> np.ndarray:
+        """Return the indices of an epoch."""
+        count = len(self.dataset)
+        if self.sampler is None:
+            return np.random.default_rng(seed).permutation(count) if self.shuffle else np.arange(count)
+        sampler = self.sampler
+        order = sampler.order(np.random.default_rng(seed)) if hasattr(sampler, "order") else list(sampler)
+        order = np.asarray(order, None if len(order) else np.int64)
+        if order.ndim != 1 or order.dtype.kind not in "iu" or len(order) != len(sampler):
+            raise TypeError(
+                f"DataLoader: the sampler must give as many indices as its length {len(sampler)}, got {order.dtype} of "
+                f"shape {order.shape}"
+            )
+        if outside := order[(order < 0) | (order >= count)].tolist():
+            raise IndexError(f"DataLoader: the sampler's index {outside[0]} is outside of the {count} elements")
+        return order.astype(np.int64)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the newest iteration stands, as JSON values.
@@ -118,11 +147,16 @@ class DataLoader:
             )
         if (seed is None) == self._seeded and state_dict != _between_epochs():
             raise ValueError(
-                f"DataLoader: the state was taken {'without' if self._seeded else 'with'} shuffle or transform, here "
-                f"shuffle is {self.shuffle} and transform is {'set' if self.transform else 'None'}"
+                f"DataLoader: the state was taken {'without' if self._seeded else 'with'} random order or transform, "
+                f"here shuffle is {self.shuffle}, transform is {'set' if self.transform else 'None'} and sampler is "
+                f"{type(self.sampler).__name__}"
             )
         self._epoch = {"epoch_seed": seed, "position": position}
         self._resumed = state_dict != _between_epochs()
+
+
+def _either(thing: object, *names: str) -> bool:
+    return any(callable(getattr(thing, name, None)) for name in names)
 
 
 def _is_int(value: object, stop: int) -> bool:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from tinygrad_cnn.data.dataset import ArrayDataset
+from tinygrad_cnn.kernels.geometry import whole
 
 _SIZE = 28  # pixels
 _CHUNK = 512  # images drawn at a time: their distance maps stay in the processor's cache
@@ -61,8 +62,7 @@ def synthetic_digits(count: int, seed: int = 0) -> ArrayDataset:
     >>> np.bincount(digits.labels)
     array([10, 10, 10, 10, 10, 10, 10, 10, 10, 10])
     """
-    if count < 0:
-        raise ValueError(f"synthetic_digits: count must be at least 0, got {count}")
+    count = whole("synthetic_digits", "count", count, 0)
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(count) % 10)
     images = np.empty((count, _SIZE, _SIZE), np.uint8)

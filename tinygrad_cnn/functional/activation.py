@@ -16,6 +16,7 @@ from tinygrad_cnn.functional.shape import axis_index, either
 from tinygrad_cnn.kernels import activation as kernel
 from tinygrad_cnn.kernels import prelu as prelu_kernel
 from tinygrad_cnn.kernels import softmax as softmax_kernel
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import generator_for, place
 
 
@@ -161,7 +162,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     array([-0.1,  2. ])
     """
     same_float("leaky_relu", input=input)
-    return LeakyReLU(float(negative_slope)).apply(input)
+    return LeakyReLU(number("leaky_relu", "negative_slope", negative_slope)).apply(input)
 
 
 def prelu(input: Any, weight: Any) -> Any:

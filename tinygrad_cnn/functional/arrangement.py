@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from tinygrad_cnn.functional.indexing import index
 from tinygrad_cnn.functional.joining import cat
 from tinygrad_cnn.functional.shape import axes_tuple, axis_index, expand, ndim_of, permute, reshape, sizes
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
 
@@ -26,9 +27,8 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0, *, axis: int |
     """
     at = axis_index("split", dim if axis is None else axis, ndim_of("split", tensor))
     n, wanted = tensor.shape[at], split_size_or_sections
-    if isinstance(wanted, int):
-        if wanted < 1:
-            raise ValueError(f"{place('split')}: the size of a piece must be at least 1, got {wanted}")
+    if not isinstance(wanted, Iterable):
+        wanted = whole("split", "the size of a piece", wanted, 1)
         wanted = [min(wanted, n - start) for start in range(0, max(n, 1), wanted)]
     parts = sizes("split", tuple(wanted))
     if sum(parts) != n or min(parts, default=0) < 0:
@@ -46,9 +46,7 @@ def chunk(input: Any, chunks: int, dim: int = 0, *, axis: int | None = None) -> 
     [[0, 1], [2, 3], [4]]
     """
     at = axis_index("chunk", dim if axis is None else axis, ndim_of("chunk", input))
-    if not isinstance(chunks, int) or chunks < 1:
-        raise ValueError(f"{place('chunk')}: chunks must be an int of at least 1, got {chunks!r}")
-    return split(input, max(-(-input.shape[at] // chunks), 1), at)
+    return split(input, max(-(-input.shape[at] // whole("chunk", "chunks", chunks, 1)), 1), at)
 
 
 def _repeated(op: str, input: Any, counts: tuple[int, ...]) -> Any:
@@ -177,6 +175,4 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
 def _factor(op: str, input: Any, r: int) -> int:
     if ndim_of(op, input) < 3:
         raise ValueError(f"{place(op)}: needs (..., C, H, W), got shape {input.shape}")
-    if not isinstance(r, int) or r < 1:
-        raise ValueError(f"{place(op)}: the factor must be an int of at least 1, got {r!r}")
-    return r
+    return whole(op, "the factor", r, 1)

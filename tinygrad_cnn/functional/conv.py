@@ -16,7 +16,7 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import sum
-from tinygrad_cnn.functional.shape import Shape, reshape, shape_of
+from tinygrad_cnn.functional.shape import Shape, array_shape, reshape, shape_of
 from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, winograd
 from tinygrad_cnn.kernels.geometry import (
     AXES,
@@ -151,7 +151,7 @@ def conv2d(
     >>> conv2d(np.ones((8, 1, 28, 28)), np.ones((6, 1, 5, 5)), padding=2).shape
     (8, 6, 28, 28)
     """
-    if len(x := shape_of(input)) == 3:
+    if len(x := array_shape("conv2d", input)) == 3:
         return reshape_batch(conv2d(reshape(input, (1, *x)), weight, bias, stride, padding, dilation, groups))
     geometry = checked_geometry(input, weight, bias, stride, padding, dilation, groups)
     return Conv2d(geometry).apply(input, weight, bias)

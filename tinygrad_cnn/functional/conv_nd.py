@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cnn.functional.conv import Conv2d, Geometry, checked_geometry, reshape_batch
-from tinygrad_cnn.functional.shape import permute, reshape, shape_of
+from tinygrad_cnn.functional.shape import array_shape, permute, reshape, shape_of
 from tinygrad_cnn.functional.unfold import Unfold
 from tinygrad_cnn.kernels.geometry import Window
 
@@ -37,7 +37,7 @@ def conv1d(
     >>> conv1d(np.array([[[1.0, 2.0, 4.0, 8.0]]]), np.array([[[-1.0, 1.0]]]))
     array([[[1., 2., 4.]]])
     """
-    if len(x := shape_of(input)) == 2:
+    if len(x := array_shape("conv1d", input)) == 2:
         return reshape_batch(conv1d(reshape(input, 1, *x), weight, bias, stride, padding, dilation, groups))
     geometry = checked_geometry(input, weight, bias, stride, padding, dilation, groups, "conv1d")
     w = shape_of(weight)
@@ -66,7 +66,7 @@ def conv3d(
     >>> conv3d(np.ones((2, 1, 5, 6, 7)), np.ones((4, 1, 3, 3, 3)), padding=(1, 0, 0)).shape
     (2, 4, 5, 4, 5)
     """
-    if len(x := shape_of(input)) == 4:
+    if len(x := array_shape("conv3d", input)) == 4:
         return reshape_batch(conv3d(reshape(input, 1, *x), weight, bias, stride, padding, dilation, groups))
     geometry = checked_geometry(input, weight, bias, stride, padding, dilation, groups, "conv3d")
     N, C, D, H, W = x

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np
+import numpy as np  # noqa: F401  the examples need it
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
@@ -15,6 +15,7 @@ from tinygrad_cnn.functional.elementwise import abs, exp, where
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.kernels import curves as kernel
 from tinygrad_cnn.kernels.compile import Kernel
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
 # With these, layers of SELU keep mean 0 and variance 1 (Klambauer et al., 2017).
@@ -172,11 +173,8 @@ class Softsign(Curve):
 
 
 def _applied(op: str, curve: type[Curve], input: Any, **parameters: Any) -> Any:
-    for name, parameter in parameters.items():
-        if not isinstance(parameter, (int, float, np.number)):
-            raise TypeError(f"{place(op)}: {name} must be a number, got {type(parameter).__name__}")
     same_float(op, input=input)
-    return curve(*map(float, parameters.values())).apply(input)
+    return curve(*(number(op, name, value) for name, value in parameters.items())).apply(input)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
@@ -196,7 +194,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     >>> hardtanh(np.array([-3.0, 0.5, 3.0]))
     array([-1. ,  0.5,  1. ])
     """
-    if min_val > max_val:
+    if number("hardtanh", "min_val", min_val) > number("hardtanh", "max_val", max_val):
         raise ValueError(f"{place('hardtanh')}: min_val {min_val} is larger than max_val {max_val}")
     return _applied("hardtanh", Hardtanh, input, min_val=min_val, max_val=max_val)
 

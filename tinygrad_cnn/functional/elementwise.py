@@ -243,7 +243,12 @@ class Clone(Elementwise):
 
 def astype(input: Any, dtype: Any) -> Any:
     """Return the input in another dtype (itself where it has it already)."""
-    dtype = np.dtype(dtype)
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"{place('astype')}: {dtype!r} is no dtype; use float32, float64, an integer type or bool"
+        ) from None
     if dtype.kind not in "biuf" or dtype == np.float16:
         raise TypeError(f"{place('astype')}: {dtype} is not supported; use float32, float64, an integer type or bool")
     return input if input.dtype == dtype else (Cast if dtype.kind == "f" else CastToInteger)(dtype).apply(input)

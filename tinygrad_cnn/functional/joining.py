@@ -11,7 +11,7 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.elementwise import FLOAT64, result_type
 from tinygrad_cnn.functional.indexing import read
-from tinygrad_cnn.functional.shape import axis_index, shape_of, sizes, unsqueeze
+from tinygrad_cnn.functional.shape import array_shape, axis_index, sizes, unsqueeze
 from tinygrad_cnn.state import place
 
 
@@ -44,7 +44,7 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
     tensors, dim = list(tensors), dim if axis is None else axis
     if not tensors:
         raise ValueError(f"{place('cat')}: needs at least one tensor")
-    shapes = [shape_of(t) for t in tensors]
+    shapes = [array_shape("cat", t) for t in tensors]
     at = axis_index("cat", dim, len(shapes[0]))
     for shape in shapes:
         if len(shape) != len(shapes[0]) or any(
@@ -57,12 +57,15 @@ def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any
 def stack(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any:
     """Join tensors of one shape along a new axis ``dim``."""
     tensors, dim = list(tensors), dim if axis is None else axis
-    shapes = [shape_of(t) for t in tensors]
+    if not tensors:
+        raise ValueError(f"{place('stack')}: needs at least one tensor")
+    shapes = [array_shape("stack", t) for t in tensors]
     if len(set(shapes)) > 1:
         raise ValueError(
             f"{place('stack')}: all shapes must be equal, got {shapes}; cat() joins along an existing axis"
         )
-    return cat([unsqueeze(t, dim) for t in tensors], axis_index("stack", dim, len(shapes[0]) + 1) if shapes else 0)
+    at = axis_index("stack", dim, len(shapes[0]) + 1)
+    return cat([unsqueeze(t, at) for t in tensors], at)
 
 
 class Pad(Function):
@@ -89,7 +92,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     """
     if mode != "constant":
         raise NotImplementedError(f"{place('pad')}: mode {mode!r} is not implemented; only 'constant' is")
-    shape, ends = shape_of(input), sizes("pad", tuple(pad))
+    shape, ends = array_shape("pad", input), sizes("pad", (pad,))
     if len(ends) % 2 or len(ends) > 2 * len(shape):
         raise ValueError(f"{place('pad')}: pad must hold a pair for each of at most {len(shape)} axes, got {ends}")
     pairs = list(zip(ends[::2], ends[1::2], strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable
-from tinygrad_cnn.kernels.geometry import check_elements
+from tinygrad_cnn.kernels.geometry import check_elements, whole
 from tinygrad_cnn.state import place
 
 
@@ -62,7 +62,6 @@ def one_hot(target: Any, num_classes: int = -1) -> Any:
         if not array.size:
             raise ValueError(f"{place('one_hot')}: without labels the number of classes is unknown; give num_classes")
         num_classes = max(int(array.max()) + 1, 1)
-    if num_classes < 1:
-        raise ValueError(f"{place('one_hot')}: num_classes must be at least 1, or -1, got {num_classes}")
+    num_classes = whole("one_hot", "num_classes", num_classes, 1)
     check_elements("one_hot", (*array.shape, num_classes))
-    return OneHot(int(num_classes)).apply(checked_labels("one_hot", target, num_classes))
+    return OneHot(num_classes).apply(checked_labels("one_hot", target, num_classes))

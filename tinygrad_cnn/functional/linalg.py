@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.reduce import sum
-from tinygrad_cnn.functional.shape import reshape, shape_of, sum_to, transpose
+from tinygrad_cnn.functional.shape import array_shape, reshape, shape_of, sum_to, transpose
 from tinygrad_cnn.kernels import gemm as kernel
 from tinygrad_cnn.kernels.reduce import rows_sum
 from tinygrad_cnn.state import place
@@ -62,7 +62,7 @@ def same_float(op: str, **operands: Any) -> None:
     )
     bare = [name for name, operand in operands.items() if operand is not None and not hasattr(operand, "dtype")]
     advice = f"wrap {' and '.join(bare)}: Tensor(...)" if bare else "convert with .astype()"
-    raise TypeError(f"{place(op)}: needs float32 or float64 and one dtype for all, got {found}; {advice}")
+    raise TypeError(f"{place(op)}: needs float32 or float64 and one dtype for all, got {found or 'None'}; {advice}")
 
 
 def matmul(input: Any, other: Any) -> Any:
@@ -72,7 +72,7 @@ def matmul(input: Any, other: Any) -> Any:
     >>> matmul(np.ones((2, 3)), np.ones((3, 4))).shape
     (2, 4)
     """
-    a_shape, b_shape = shape_of(input), shape_of(other)
+    a_shape, b_shape = array_shape("matmul", input), array_shape("matmul", other)
     if not a_shape or not b_shape:
         raise ValueError(f"{place('matmul')}: needs at least one axis on each side, got shapes {a_shape} and {b_shape}")
     a = reshape(input, 1, -1) if len(a_shape) == 1 else input

@@ -18,6 +18,7 @@ from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.reduction import check_pair, check_reduction, reduced
 from tinygrad_cnn.functional.shape import expand, permute, reshape, shape_of, unsqueeze
 from tinygrad_cnn.kernels import loss as kernel
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
 
@@ -197,6 +198,7 @@ def cross_entropy(
     op = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{place(op)}: label_smoothing must be from 0 to 1, got {label_smoothing}")
+    ignore_index = whole(op, "ignore_index", ignore_index, -(2**63))
     x, target = _scores_and_target(op, input, target, weight, reduction, probabilities=True)
     if target.dtype.kind == "f":
         if ignore_index >= 0:
@@ -205,8 +207,8 @@ def cross_entropy(
     else:
         labels = checked_labels(op, target, x.shape[1], ignore_index)
         if len(x.shape) > 2 and not label_smoothing:  # scores of one position lie far apart: two ops along S are faster
-            return NLLLoss(int(ignore_index), reduction).apply(log_softmax(x, 1), labels, weight)
-        y = CrossEntropy(int(ignore_index), reduction, float(label_smoothing)).apply(x, labels, weight)
+            return NLLLoss(ignore_index, reduction).apply(log_softmax(x, 1), labels, weight)
+        y = CrossEntropy(ignore_index, reduction, float(label_smoothing)).apply(x, labels, weight)
     return _without_batch(y, input, reduction)
 
 

@@ -14,6 +14,7 @@ from tinygrad_cnn.functional.elementwise import clamp, log, neg, where
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduction import check_pair, reduced
 from tinygrad_cnn.functional.shape import expand
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
 
@@ -35,11 +36,19 @@ class BinaryCrossEntropy(Function):
         return gy * (_log(1 - x) - _log(x))
 
 
-def _weighted(op: str, losses: Any, weight: Any, reduction: str) -> Any:
-    if weight is not None:
-        same_float(op, input=losses, weight=weight)
-        losses = mul(losses, expand(weight, losses.shape))
-    return reduced(losses, reduction)
+def _times(op: str, losses: Any, **weight: Any) -> Any:
+    """Multiply by a weight (None is 1), given by its name, that broadcasts to the losses."""
+    ((name, factors),) = weight.items()
+    if factors is None:
+        return losses
+    same_float(op, input=losses, **weight)
+    try:
+        return mul(losses, expand(factors, losses.shape))
+    except ValueError:
+        raise ValueError(
+            f"{place(op)}: {name} {factors.shape} must broadcast to the input {losses.shape}: read from the right, "
+            "each size must be equal or 1"
+        ) from None
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
@@ -70,7 +79,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
                 f"{place(op)}: {name} must be probabilities from 0 to 1, got {p.min()} to {p.max()}; for scores there "
                 "is binary_cross_entropy_with_logits()"
             )
-    return _weighted(op, BinaryCrossEntropy().apply(input, target), weight, reduction)
+    return reduced(_times(op, BinaryCrossEntropy().apply(input, target), weight=weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -93,11 +102,8 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     check_pair(op, input, target, reduction)
-    yes, no = logsigmoid(input), logsigmoid(neg(input))
-    if pos_weight is not None:
-        same_float(op, input=input, pos_weight=pos_weight)
-        yes = mul(yes, expand(pos_weight, input.shape))
-    return _weighted(op, neg(add(mul(target, yes), mul(sub(1, target), no))), weight, reduction)
+    yes, no = _times(op, logsigmoid(input), pos_weight=pos_weight), logsigmoid(neg(input))
+    return reduced(_times(op, neg(add(mul(target, yes), mul(sub(1, target), no))), weight=weight), reduction)
 
 
 def sigmoid_focal_loss(
@@ -125,6 +131,7 @@ def sigmoid_focal_loss(
     check_pair(op, inputs, targets, reduction)
     if not (0 <= alpha <= 1 or alpha == -1):
         raise ValueError(f"{place(op)}: alpha must be from 0 to 1, or -1 for no weights, got {alpha}")
+    gamma = number(op, "gamma", gamma, 0)
     others = sub(1, targets)
     entropy = binary_cross_entropy_with_logits(inputs, targets, reduction="none")
     missing = add(mul(targets, sigmoid(neg(inputs))), mul(others, sigmoid(inputs)))  # 1 - p, without cancellation

@@ -18,6 +18,7 @@ from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.reduction import check_reduction, reduced
 from tinygrad_cnn.functional.shape import axis_index, expand, reshape, shape_of, unsqueeze
 from tinygrad_cnn.functional.sums import norm
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
 
@@ -51,6 +52,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     """
     if not _check_vectors("pairwise_distance", x1=x1, x2=x2):
         raise ValueError(f"{place('pairwise_distance')}: needs vectors (..., D), got numbers")
+    p, eps = number("pairwise_distance", "p", p, 0), number("pairwise_distance", "eps", eps)
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
@@ -62,7 +64,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     array([0.70710678])
     """
     shape = _check_vectors("cosine_similarity", x1=x1, x2=x2)
-    at = axis_index("cosine_similarity", dim, len(shape)) - len(shape)
+    at, eps = axis_index("cosine_similarity", dim, len(shape)) - len(shape), number("cosine_similarity", "eps", eps, 0)
     directions = [div(x, clamp(norm(x, 2, at, True), min=eps)) for x in (expand(x1, shape), expand(x2, shape))]
     return sum(mul(*directions), at)
 
@@ -87,7 +89,7 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     same_float(op, input1=input1, input2=input2)
     if input1.shape != input2.shape or len(input1.shape) not in (1, 2):
         raise ValueError(f"{place(op)}: needs two inputs (N, D) or (D,), got {input1.shape} and {input2.shape}")
-    signs = _signs(op, target, input1.shape[:-1])
+    signs, margin = _signs(op, target, input1.shape[:-1]), number(op, "margin", margin)
     squares = [add(sum(mul(x, x), -1), 1e-12) for x in (input1, input2)]  # PyTorch's guard against 0 / 0
     cosine = div(sum(mul(input1, input2), -1), sqrt(mul(*squares)))
     return reduced(where(signs == 1, sub(1, cosine), clamp(sub(cosine, margin), min=0)), reduction)
@@ -125,6 +127,7 @@ def triplet_margin_loss(
     check_reduction(op, reduction)
     if not _check_vectors(op, anchor=anchor, positive=positive, negative=negative):
         raise ValueError(f"{place(op)}: needs vectors (N, D) or (D,), got numbers")
+    p, margin = number(op, "p", p, 0), number(op, "margin", margin, 0)
     near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
@@ -145,7 +148,7 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     same_float(op, input1=input1, input2=input2)
     if input1.shape != input2.shape:
         raise ValueError(f"{place(op)}: the inputs must have one shape, got {input1.shape} and {input2.shape}")
-    signs = _signs(op, target, input1.shape).astype(input1.dtype)
+    signs, margin = _signs(op, target, input1.shape).astype(input1.dtype), number(op, "margin", margin)
     return reduced(clamp(add(mul(neg(signs), sub(input1, input2)), margin), min=0), reduction)
 
 
@@ -159,7 +162,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
     op = "hinge_embedding_loss"
     check_reduction(op, reduction)
     same_float(op, input=input)
-    signs = _signs(op, target, input.shape)
+    signs, margin = _signs(op, target, input.shape), number(op, "margin", margin)
     return reduced(where(signs == 1, input, clamp(sub(margin, input), min=0)), reduction)
 
 
@@ -187,7 +190,7 @@ def multi_margin_loss(
     same_float(op, input=input, weight=weight)
     if p not in (1, 2):
         raise ValueError(f"{place(op)}: p must be 1 or 2, got {p}")
-    shape = input.shape
+    shape, margin = input.shape, number(op, "margin", margin)
     if len(shape) not in (1, 2) or not shape[-1]:
         raise ValueError(f"{place(op)}: input must be (N, C) or (C,) with C >= 1, got {shape}")
     C = shape[-1]

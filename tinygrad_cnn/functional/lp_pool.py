@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from tinygrad_cnn.functional.elementwise import abs, sqrt, where
-from tinygrad_cnn.functional.pool import avg_pool2d, images, like
+from tinygrad_cnn.functional.pool import avg_pool2d, images, like, windows
 from tinygrad_cnn.functional.shape import reshape
-from tinygrad_cnn.kernels.geometry import for_axes
+from tinygrad_cnn.kernels.geometry import for_axes, number
 from tinygrad_cnn.state import place
 
 
@@ -50,12 +50,10 @@ def lp_pool2d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None
 
 
 def _norm(op: str, x: Any, p: float, size: Any, stride: Any, ceil_mode: bool) -> Any:
-    try:
-        p = float(p)
-    except (TypeError, ValueError):
-        raise TypeError(f"{place(op)}: norm_type must be a number, got {p!r}") from None
+    p = number(op, "norm_type", p)
     if not 0 < p < math.inf:
         raise ValueError(f"{place(op)}: norm_type must be finite and above 0, got {p}; max_pool2d is the limit")
+    windows(op, x.shape[2:], size, stride, 0, 1, ceil_mode)  # raises in the name of this operation
     powers = x * x if p == 2 else abs(x) ** p
     total = avg_pool2d(powers, size, stride, ceil_mode=ceil_mode, divisor_override=1)
     positive = where(total == 0, 1.0, total)  # the root has no slope at 0

@@ -12,7 +12,7 @@ from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.norm import flat
 from tinygrad_cnn.functional.shape import shape_of
 from tinygrad_cnn.kernels import lrn as kernel
-from tinygrad_cnn.kernels.geometry import whole
+from tinygrad_cnn.kernels.geometry import number, whole
 from tinygrad_cnn.state import place
 
 
@@ -82,5 +82,6 @@ def local_response_norm(
     if len(shape_of(input)) < 3:
         raise ValueError(f"{place('local_response_norm')}: needs shape (N, C, L) or more axes, got {shape_of(input)}")
     size = whole("local_response_norm", "size", size, 1)
-    scale = alpha / size if average else alpha
-    return LocalResponseNorm(size // 2, (size - 1) // 2, float(scale), float(beta), float(k)).apply(input)
+    alpha, beta = number("local_response_norm", "alpha", alpha), number("local_response_norm", "beta", beta)
+    scale, k = alpha / size if average else alpha, number("local_response_norm", "k", k, 0)
+    return LocalResponseNorm(size // 2, (size - 1) // 2, scale, beta, k).apply(input)

@@ -14,6 +14,7 @@ from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import mean, sum
 from tinygrad_cnn.functional.shape import reshape, shape_of
 from tinygrad_cnn.kernels import norm as kernel
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
 
@@ -140,7 +141,7 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError(f"{place('batch_norm')}: outside of training, running_mean and running_var are needed")
         return BatchNormFixed(eps).apply(input, running_mean, running_var, weight, bias)
-    count = shape[0] * math.prod(shape[2:])
+    momentum, count = number("batch_norm", "momentum", momentum), shape[0] * math.prod(shape[2:])
     if count == 1:
         raise ValueError(
             f"{place('batch_norm')}: in training each channel needs more than one value, or its variance is 0; input "

@@ -99,7 +99,7 @@ def layer_norm(
            [-1.,  1.]])
     """
     shape = shape_of(input)
-    last = sizes("layer_norm", (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape))
+    last = sizes("layer_norm", (normalized_shape,))
     if not last or shape[-len(last) :] != last:
         raise ValueError(
             f"{place('layer_norm')}: the input must end in normalized_shape {last}, at least one axis; got {shape}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,8 @@ def spatial_pyramid_pool(
         raise ValueError(
             f"{place(op)}: mode must be 'max' or 'avg' and rule 'adaptive' or 'paper', got {mode!r} and {rule!r}"
         )
+    if not isinstance(levels, Iterable):
+        raise TypeError(f"{place(op)}: levels must be a sequence such as (1, 2, 4), got {levels!r}")
     sizes = [whole(op, "each level", n, 1) for n in levels]
     if not sizes:
         raise ValueError(f"{place(op)}: needs at least one level")

@@ -23,6 +23,7 @@ from tinygrad_cnn.functional.shape import (
     permute,
     reshape,
 )
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
 
@@ -133,7 +134,7 @@ def var(
     """
     _need_float("var", input)
     axes = axes_tuple("var", either("var", dim, axis), ndim_of("var", input))
-    return Var(axes, keepdim or keepdims, correction).apply(input)
+    return Var(axes, keepdim or keepdims, number("var", "correction", correction)).apply(input)
 
 
 def std(
@@ -146,6 +147,7 @@ def std(
     keepdims: bool = False,
 ) -> Any:
     """Return the standard deviation, the square root of `var`; its derivative is infinite where it is 0."""
+    _need_float("std", input)
     return sqrt(var(input, dim, correction, keepdim, axis=axis, keepdims=keepdims))
 
 

@@ -122,7 +122,8 @@ def interpolate(
     numbers = tuple(numbers) if isinstance(numbers, (tuple, list)) else (numbers,) * len(old)
     if len(numbers) != len(old):
         raise ValueError(f"{place(op)}: needs one number for each of the axes {old}, got {numbers}")
-    if not all(isinstance(v, (int, np.integer) if scale_factor is None else (int, float, np.number)) for v in numbers):
+    kinds = (int, np.integer) if scale_factor is None else (int, float, np.number)
+    if not all(isinstance(v, kinds) and not isinstance(v, bool) for v in numbers):
         raise TypeError(f"{place(op)}: size must hold ints, scale_factor numbers, got {numbers}")
     if not all(v > 0 and math.isfinite(v) for v in numbers):
         raise ValueError(f"{place(op)}: size and scale_factor must be positive, got {numbers}")

@@ -202,7 +202,7 @@ def _points(op: str, start: ndarray, size: ndarray, out: int, length: int, ratio
     step = size / dtype.type(out)
     count = np.full(len(start), ratio) if ratio > 0 else np.ceil(step).astype(np.int64)
     most = int(count.max(initial=1))
-    check_elements(op, (len(start), out, 2 * max(most, 1)))
+    check_elements(op, (len(start), out, out, most, most))
     i, point = np.arange(out)[:, None], np.arange(most)
     each = np.maximum(count, 1)[:, None, None]
     at = start[:, None, None] + i.astype(dtype) * step[:, None, None]
@@ -219,7 +219,8 @@ def _points(op: str, start: ndarray, size: ndarray, out: int, length: int, ratio
 def _boxes(op: str, input: Any, boxes: Any, output_size: Any, spatial_scale: Any) -> tuple[Pair, ndarray, ndarray]:
     """Return (PH, PW), the index of each box's image and its corners (K, 4) in pixels, in the dtype of the input."""
     same_float(op, input=input)
-    if not isinstance(spatial_scale, (int, float, np.number)) or not 0 < spatial_scale < np.inf:
+    numeric = isinstance(spatial_scale, (int, float, np.number)) and not isinstance(spatial_scale, bool)
+    if not numeric or not 0 < spatial_scale < np.inf:
         raise ValueError(f"{place(op)}: spatial_scale must be a positive number, such as 1 / 16, got {spatial_scale!r}")
     shape = shape_of(input)
     if len(shape) != 4 or 0 in shape[2:]:

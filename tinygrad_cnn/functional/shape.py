@@ -30,6 +30,12 @@ def ndim_of(op: str, input: Any) -> int:
     return len(input.shape)
 
 
+def array_shape(op: str, input: Any) -> Shape:
+    """Return the shape, or raise an error that names what is no array."""
+    ndim_of(op, input)
+    return input.shape
+
+
 def either(op: str, dim: Any, axis: Any) -> Any:
     """Return the one of PyTorch's ``dim`` and NumPy's ``axis`` that was given."""
     if axis is None:
@@ -81,9 +87,11 @@ class Reshape(Function):
         self.target = target
 
     def forward(self, x: ndarray) -> ndarray:
-        self.x_shape = x.shape
         try:
+            self.x_shape = x.shape
             return x.reshape(self.target)
+        except AttributeError:
+            raise TypeError(f"{place('reshape')}: needs a Tensor or an ndarray, got {type(x).__name__}") from None
         except ValueError:
             raise ValueError(
                 f"{place('reshape')}: shape {x.shape} has {x.size} elements, which do not fill {self.target}"
@@ -110,7 +118,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     >>> flatten(np.zeros((8, 16, 5, 5)), 1).shape
     (8, 400)
     """
-    shape = shape_of(input)
+    shape = array_shape("flatten", input)
     if not shape:
         return reshape(input, (1,))
     start, end = axis_index("flatten", start_dim, len(shape)), axis_index("flatten", end_dim, len(shape))
@@ -121,14 +129,14 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 def squeeze(input: Any, dim: Any = None, *, axis: Any = None) -> Any:
     """Remove axes of size 1: all of them, or those that ``dim`` names (others among these stay)."""
-    shape, dim = shape_of(input), either("squeeze", dim, axis)
+    shape, dim = array_shape("squeeze", input), either("squeeze", dim, axis)
     axes = axes_tuple("squeeze", dim, len(shape))
     return reshape(input, tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
 
 
 def unsqueeze(input: Any, dim: int) -> Any:
     """Insert an axis of size 1 at position ``dim`` of the result."""
-    shape = shape_of(input)
+    shape = array_shape("unsqueeze", input)
     at = axis_index("unsqueeze", dim, len(shape) + 1)
     return reshape(input, (*shape[:at], 1, *shape[at:]))
 
@@ -156,7 +164,7 @@ def permute(input: Any, *dims: Any) -> Any:
     >>> permute(np.zeros((2, 28, 30, 3)), 0, 3, 1, 2).shape
     (2, 3, 28, 30)
     """
-    ndim = len(shape_of(input))
+    ndim = ndim_of("permute", input)
     order = tuple(axis_index("permute", d, ndim) for d in sizes("permute", dims))
     if sorted(order) != list(range(ndim)):
         raise ValueError(f"{place('permute')}: dims {order} must name each of the {ndim} axes once")
@@ -165,7 +173,7 @@ def permute(input: Any, *dims: Any) -> Any:
 
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Swap two axes (NumPy's ``transpose``, which reorders all of them, is `permute` here)."""
-    ndim = len(shape_of(input))
+    ndim = ndim_of("transpose", input)
     a, b = axis_index("transpose", dim0, ndim), axis_index("transpose", dim1, ndim)
     order = list(range(ndim))
     order[a], order[b] = b, a
@@ -223,7 +231,7 @@ def expand(input: Any, *sizes_: Any) -> Any:
     array([[1., 1., 1.],
            [2., 2., 2.]])
     """
-    target, shape = sizes("expand", sizes_), shape_of(input)
+    target, shape = sizes("expand", sizes_), array_shape("expand", input)
     extra = len(target) - len(shape)
     if -1 in target[: max(extra, 0)]:
         raise ValueError(f"{place('expand')}: -1 keeps the size of an axis, but {target} uses it for a new one")

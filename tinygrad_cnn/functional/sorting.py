@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.functional.extremum import TakeAlong
 from tinygrad_cnn.functional.shape import axis_index, either, ndim_of
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
 
@@ -71,7 +72,7 @@ def topk(
     (array([0.7, 0.2]), array([1, 2]))
     """
     at = _axis("topk", input, either("topk", dim, axis))
-    if not isinstance(k, (int, np.integer)) or not 0 <= k <= input.shape[at]:
+    if whole("topk", "k", k, 0) > input.shape[at]:
         raise ValueError(f"{place('topk')}: k must be from 0 to {input.shape[at]}, the size of dim {at}, got {k!r}")
     first = (slice(None),) * at + (slice(k),)
     return _taken(input, _order(_array(input), at, largest)[first], at)

@@ -31,8 +31,8 @@ class Dropout(Module):
     generator: np.random.Generator | None
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: np.random.Generator | None = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"{type(self).__name__}: p is a probability, from 0 to 1; got {p}")
+        if isinstance(p, str) or not 0 <= p <= 1:
+            raise ValueError(f"{type(self).__name__}: p is a probability, from 0 to 1; got {p!r}")
         self.p = p
         self.inplace = inplace
         self.generator = generator

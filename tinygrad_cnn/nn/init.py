@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from tinygrad_cnn.autograd import no_grad
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import generator_for
 from tinygrad_cnn.tensor import Tensor
 
@@ -45,11 +46,14 @@ def _write(tensor: Tensor, values: np.ndarray | float) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers drawn evenly from [a, b)."""
+    if not a <= b:
+        raise ValueError(f"uniform_: needs a <= b, got {a} and {b}")
     return _write(tensor, generator_for("init", generator).uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with normal numbers."""
+    number("normal_", "std", std, 0)
     return _write(tensor, generator_for("init", generator).normal(mean, std, tensor.shape))
 
 

@@ -41,7 +41,8 @@ def fit(
             problems.append(f"{name}: {value.dtype} {value.shape} in the state dict, {here.dtype} {here.shape} here")
     if problems:
         raise ValueError(
-            f"the state dict does not fit this {owner}, and nothing was changed:\n  " + "\n  ".join(problems)
+            f"load_state_dict: the state dict does not fit this {owner}, and nothing was changed:\n  "
+            + "\n  ".join(problems)
         )
     return values, Differences(missing, unexpected)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import no_grad
-from tinygrad_cnn.kernels.geometry import whole
+from tinygrad_cnn.kernels.geometry import number, whole
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter
 from tinygrad_cnn.state import place
@@ -57,7 +57,7 @@ class ChannelNorm(Module):
         self.num_features = channels = whole(name, "num_features", num_features, 1)
         if not eps > 0:
             raise ValueError(f"{name}: eps must be positive, got {eps}")
-        if momentum is not None and not 0 <= momentum <= 1:
+        if momentum is not None and not 0 <= number(name, "momentum", momentum) <= 1:
             raise ValueError(f"{name}: momentum must be None or lie in [0, 1], got {momentum}")
         self.eps = eps
         self.momentum = momentum

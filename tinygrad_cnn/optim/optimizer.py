@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cnn.autograd import enable_grad, version
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.tensor import Tensor
 
 Group = dict[str, Any]
@@ -265,10 +266,7 @@ def _shortened(value: Any) -> str:
 def at_least_zero(optimizer: Optimizer, group: Group, *names: str) -> None:
     """Raise unless these hyper-parameters are numbers of at least 0 (NaN is none)."""
     for name in names:
-        if not isinstance(group[name], (int, float, np.number)):
-            raise TypeError(f"{optimizer.name}: {name} must be a number, got {type(group[name]).__name__}")
-        if not group[name] >= 0:
-            raise ValueError(f"{optimizer.name}: {name} must be at least 0, got {group[name]}")
+        number(optimizer.name, name, group[name], 0)
 
 
 def fraction(optimizer: Optimizer, name: str, value: float) -> None:

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinygrad_cnn.kernels.geometry import number, whole
 from tinygrad_cnn.optim.optimizer import Optimizer
 
 
@@ -97,7 +98,7 @@ class StepLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         self.step_size = positive("StepLR", "step_size", step_size)
-        self.gamma = gamma
+        self.gamma = number(type(self).__name__, "gamma", gamma, 0)
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int) -> float:
@@ -108,8 +109,8 @@ class MultiStepLR(LRScheduler):
     """Multiply the rate by ``gamma`` at each of the ``milestones`` (step counts)."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones = sorted(milestones)
-        self.gamma = gamma
+        self.milestones = sorted(whole("MultiStepLR", "each milestone", step, 0) for step in milestones)
+        self.gamma = number(type(self).__name__, "gamma", gamma, 0)
         super().__init__(optimizer)
 
     def rate(self, base: float, epoch: int) -> float:
