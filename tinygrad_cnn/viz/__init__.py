@@ -6,6 +6,7 @@ from tinygrad_cnn.viz.features import feature_map_image, save_feature_maps
 from tinygrad_cnn.viz.filters import filter_image
 from tinygrad_cnn.viz.graph import Graph, draw_graph
 from tinygrad_cnn.viz.grid import image_grid
+from tinygrad_cnn.viz.overlay import heat_colours, overlay, signed_colours
 from tinygrad_cnn.viz.png import png_bytes, save_png
 
 __all__ = [
@@ -14,10 +15,13 @@ __all__ = [
     "draw_graph",
     "feature_map_image",
     "filter_image",
+    "heat_colours",
     "image_grid",
+    "overlay",
     "png_bytes",
     "save_confusion_matrix",
     "save_feature_maps",
     "save_learning_curves",
     "save_png",
+    "signed_colours",
 ]
