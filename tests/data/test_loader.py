@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cnn.state as state
-from tinygrad_cnn.data import ArrayDataset, DataLoader
+from tinygrad_cnn.data import ArrayDataset, DataLoader, HardExampleSampler
 
 
 def _loader(count: int = 23, seed: int = 1, **options: Any) -> DataLoader:
@@ -206,7 +206,7 @@ def test_a_batch_that_fails_is_not_counted() -> None:
         ({"epoch_seed": 1, "position": 7}, "7 batches into an epoch, an epoch has 6 here"),
         (
             {"epoch_seed": None, "position": 2},
-            "without shuffle or transform, here shuffle is True",
+            "without random order or transform, here shuffle is True",
         ),
     ],
 )
@@ -218,7 +218,7 @@ def test_a_foreign_state_is_refused_and_changes_nothing(bad: dict[str, Any], mes
 
 
 def test_a_shuffled_state_is_refused_without_shuffling() -> None:
-    with pytest.raises(ValueError, match="with shuffle or transform, here shuffle is False"):
+    with pytest.raises(ValueError, match="with random order or transform, here shuffle is False"):
         _loader(shuffle=False).load_state_dict({"epoch_seed": 7, "position": 2})
 
 
@@ -285,3 +285,51 @@ def test_a_transform_is_called() -> None:
     wrong: Any = 3
     with pytest.raises(TypeError, match=r"transform must be called as transform\(x, generator\), got 3"):
         DataLoader(np.arange(3), transform=wrong)
+
+
+def test_a_sampler_says_which_elements_and_in_what_order() -> None:
+    indices = [5, 3, 3, 0]
+    for sampler in (indices, np.array(indices), range(5, 1, -1)):
+        loader = DataLoader(np.arange(10) * 10, 3, sampler=sampler)
+        assert len(loader) == 2
+        assert _lists(loader) == _lists(loader) == [[10 * i for i in list(sampler)[:3]], [10 * list(sampler)[3]]]
+    assert _lists(DataLoader(np.arange(3), 2, sampler=[])) == []
+    generator, twin = np.random.default_rng(1), np.random.default_rng(1)
+    list(DataLoader(np.arange(9), sampler=[1, 2], generator=generator))
+    assert generator.bit_generator.state == twin.bit_generator.state
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_a_sampled_epoch_is_resumed_with_the_same_batches(stop: int) -> None:
+    def loader() -> DataLoader:
+        return _loader(shuffle=False, sampler=HardExampleSampler(np.arange(23), 13, 0.5))
+
+    first = loader()
+    expected = [_lists(first), _lists(first)]
+    assert expected[0] != expected[1]
+    running = loader()
+    iterator = iter(running)
+    for _ in range(stop):
+        next(iterator)
+    resumed = loader()
+    resumed.load_state_dict(json.loads(json.dumps(running.state_dict())))
+    assert _lists(resumed) == expected[0][stop:]
+    with pytest.raises(ValueError, match=r"with random order or transform, .* sampler is list"):
+        DataLoader(np.arange(23), 4, sampler=[1, 2]).load_state_dict({"epoch_seed": 3, "position": 0})
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"sampler": [1], "shuffle": True}, ValueError, "shuffle must be False"),
+        ({"sampler": 3}, TypeError, r"must have a length, and order\(generator\) or indices, got int"),
+        ({"sampler": (i for i in range(3))}, TypeError, "got generator"),
+        ({"sampler": [0.5]}, TypeError, r"as many indices as its length 1, got float64 of shape \(1,\)"),
+        ({"sampler": [True]}, TypeError, "got bool"),
+        ({"sampler": [1, 9]}, IndexError, "the sampler's index 9 is outside of the 9 elements"),
+        ({"sampler": [-1]}, IndexError, "index -1 is outside"),
+    ],
+)
+def test_samplers_that_are_none(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        list(DataLoader(np.arange(9), **options))

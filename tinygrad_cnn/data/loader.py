@@ -28,9 +28,9 @@ class DataLoader:
         generator: Draws the epochs' seeds; None is the default generator.
         transform: Called as transform(x, generator) on each batch, on the first part of one such as (x, labels): an
             augmentation of `tinygrad_cnn.preprocess`, say.
-        sampler: Says which elements make an epoch and in what order, instead of ``shuffle``: one with ``order(generator)``
-            such as `HardExampleSampler`, or, as in PyTorch, anything with a length that gives indices when iterated over,
-            which must be the same again when an epoch is resumed.
+        sampler: Says which elements make an epoch and in what order, instead of ``shuffle``. Either it has
+            ``order(generator)``, as `HardExampleSampler` has; or, as in PyTorch, it has a length and gives indices when
+            iterated over, which must be the same ones again when an epoch is resumed.
 
     Raises:
         ValueError: A ``batch_size`` that is not a positive int; a ``sampler`` and ``shuffle``.
@@ -65,7 +65,8 @@ class DataLoader:
         self.transform = transform
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: the sampler says the order, so shuffle must be False")
-        if sampler is not None and not (hasattr(sampler, "__len__") and _either(sampler, "order", "__iter__")):
+        gives = hasattr(sampler, "order") or hasattr(sampler, "__iter__")
+        if sampler is not None and not (gives and hasattr(sampler, "__len__")):
             raise TypeError(
                 f"DataLoader: sampler must have a length, and order(generator) or indices, got {type(sampler).__name__}"
             )
@@ -153,10 +154,6 @@ class DataLoader:
             )
         self._epoch = {"epoch_seed": seed, "position": position}
         self._resumed = state_dict != _between_epochs()
-
-
-def _either(thing: object, *names: str) -> bool:
-    return any(callable(getattr(thing, name, None)) for name in names)
 
 
 def _is_int(value: object, stop: int) -> bool:
