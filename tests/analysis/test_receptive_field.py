@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn import Tensor, models, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField, bins, receptive_fields
+from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField, receptive_fields
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import init
 
@@ -39,9 +39,10 @@ def ones(*shape):
         (lambda x: F.avg_pool2d(x, (3, 2), (2, 1), padding=(1, 0)), (3, 2, 0.0), (2, 1, 0.5)),
         (lambda x: F.adaptive_avg_pool2d(x, (3, 1)), (4, 4, 1.5), (10, 1, 4.5)),
         (lambda x: F.pad(x, (1, 0, 2, 0)), (1, 1, -2.0), (1, 1, -1.0)),
-        (lambda x: x.mean((2, 3)), (12, 1, 5.5), (10, 1, 4.5)),
-        (lambda x: x.reshape(1, -1) @ ones(240, 3), None, None),  # a product by hand: the table does not know it
-        (lambda x: F.linear(F.flatten(x, 1), ones(3, 240)), (12, 1, 5.5), (10, 1, 4.5)),
+        (lambda x: x.mean((2, 3)), (12, 0, 5.5), (10, 0, 4.5)),
+        (lambda x: x.reshape(1, -1), None, None),  # each element of a vector sees its own pixel
+        (lambda x: x.reshape(1, -1) @ ones(240, 3), (12, 0, 5.5), (10, 0, 4.5)),
+        (lambda x: F.linear(F.flatten(x, 1), ones(3, 240)), (12, 0, 5.5), (10, 0, 4.5)),
         (lambda x: F.softmax(F.gelu(F.relu(x) * ones(2, 1, 1)), 1), (1, 1, 0.0), (1, 1, 0.0)),
         (lambda x: F.softmax(x, 3), None, None),  # each unit sees its whole row: no window that slides
         (lambda x: F.local_response_norm(x, 2), (1, 1, 0.0), (1, 1, 0.0)),
@@ -50,7 +51,7 @@ def ones(*shape):
         (lambda x: x[:, [1, 0]], (1, 1, 0.0), (1, 1, 0.0)),
         (lambda x: x[:, :, ::2], None, None),
         (lambda x: F.adaptive_avg_pool2d(x, 5), None, None),  # 12 rows in 5 bins: they differ
-        (lambda x: F.relu(x[:, :, ::2]), None, None),  # what follows the unknown is unknown
+        (lambda x: F.relu(x[:, :, ::2]), None, None),  # and so do those that follow
     ],
 )
 def test_windows_of_operations(function, height, width):
@@ -122,8 +123,3 @@ def test_the_gradient_of_a_unit_is_not_zero_exactly_in_its_interval(data):
             assert found[-1] < stop
     if all(stride == (1, 1) for stride in [layer.__defaults__[1] for layer in layers]) and len(rows) * len(columns):
         assert [(rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1)] == seen
-
-
-@pytest.mark.parametrize(("size", "count", "expected"), [(6, 3, (2, 2)), (7, 3, (3, 2)), (5, 3, None), (5, 1, (5, 1))])
-def test_bins(size, count, expected):
-    assert bins(size, count) == expected

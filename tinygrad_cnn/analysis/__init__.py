@@ -3,6 +3,8 @@
 from tinygrad_cnn.analysis.ablation import ablate
 from tinygrad_cnn.analysis.ablation_study import AblationStudy, ablate_each, ablation_study
 from tinygrad_cnn.analysis.activations import Activities, activities
+from tinygrad_cnn.analysis.field import Field, receptive_field, units_seeing
+from tinygrad_cnn.analysis.hard_examples import SampleLosses, sample_losses
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
 from tinygrad_cnn.analysis.sees import sees
@@ -14,16 +16,21 @@ __all__ = [
     "AblationStudy",
     "Activation",
     "Activities",
+    "Field",
     "ReceptiveField",
+    "SampleLosses",
     "Summary",
     "ablate",
     "ablate_each",
     "ablation_study",
     "activities",
     "multiply_adds",
+    "receptive_field",
     "receptive_fields",
     "record_calls",
-    "strongest_activations",
+    "sample_losses",
     "sees",
+    "strongest_activations",
     "summary",
+    "units_seeing",
 ]

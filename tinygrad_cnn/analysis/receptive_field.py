@@ -1,4 +1,4 @@
-"""Which pixels of the image a unit can see.
+"""Which pixels of the image a unit can see, as numbers for a whole map.
 
 Along one axis, let the units of a map see r pixels, j pixels apart, the first with its centre at c. A window of extent
 k = d*(size - 1) + 1, stride s and leading padding p gives
@@ -13,38 +13,26 @@ https://distill.pub/2019/computing-receptive-fields.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import singledispatch
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
-from tinygrad_cnn.functional.conv import Conv2d
-from tinygrad_cnn.functional.curves import Curve
-from tinygrad_cnn.functional.dropout import Dropout
-from tinygrad_cnn.functional.elementwise import Elementwise
-from tinygrad_cnn.functional.indexing import Index
-from tinygrad_cnn.functional.joining import Cat, Pad
-from tinygrad_cnn.functional.linalg import Linear
-from tinygrad_cnn.functional.lrn import LocalResponseNorm
-from tinygrad_cnn.functional.norm import BatchNorm, BatchNormFixed
-from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
-from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
-from tinygrad_cnn.functional.reduce import Reduction
-from tinygrad_cnn.functional.shape import Reshape
+from tinygrad_cnn.analysis.links import Link, places
+from tinygrad_cnn.analysis.wiring import START, Wiring
 from tinygrad_cnn.kernels.geometry import Pair, Window
+from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call, Shape
-
-_ONE, _NONE = (1, 1), ((0, 0), (0, 0))
-POINT = Window(_ONE, _ONE, _NONE, _ONE)  # each unit sees the unit at its own place
 
 
 class Axis(NamedTuple):
     """What the units of a map see along one axis of the image, in pixels."""
 
     size: int  # pixels from the first to the last that a unit can see
-    stride: int  # from a unit to the next
+    stride: int  # from a unit to the next; 0 where all see the same
     centre: float  # of what the first unit sees; the centre of the first pixel is 0
+
+    @property
+    def start(self) -> int:
+        """The first pixel that the first unit sees; negative in the padding."""
+        return round(self.centre - (self.size - 1) / 2)
 
     def through(self, window: Window, i: int) -> Axis:
         """Return what the results of a window on this map see."""
@@ -52,11 +40,13 @@ class Axis(NamedTuple):
         centre = self.centre + (more / 2 - window.padding[i][0]) * self.stride
         return Axis(self.size + more * self.stride, self.stride * window.stride[i], centre)
 
-    def joined(self, other: Axis) -> Axis:
-        """Return the union; the strides are equal where maps of equal size are added."""
-        start = min(self.centre - self.size / 2, other.centre - other.size / 2)
-        stop = max(self.centre + self.size / 2, other.centre + other.size / 2)
-        return Axis(round(stop - start), max(self.stride, other.stride), (start + stop) / 2)
+    def joined(self, other: Axis, units: int) -> Axis | None:
+        """Return the union; None where the strides of several units differ."""
+        if self.stride != other.stride and units > 1:
+            return None
+        start = min(self.start, other.start)
+        size = max(self.start + self.size, other.start + other.size) - start
+        return Axis(size, max(self.stride, other.stride), start + (size - 1) / 2)
 
 
 class ReceptiveField(NamedTuple):
@@ -71,9 +61,14 @@ class ReceptiveField(NamedTuple):
         >>> ReceptiveField(Axis(5, 2, 1.0), Axis(3, 2, 1.0)).interval((0, 4))
         ((-1, 4), (8, 11))
         """
-        centres = (axis.centre + axis.stride * at for axis, at in zip(self, unit, strict=True))
-        starts = [round(c - (axis.size - 1) / 2) for axis, c in zip(self, centres, strict=True)]
-        return (starts[0], starts[0] + self.height.size), (starts[1], starts[1] + self.width.size)
+        top, left = (axis.start + axis.stride * at for axis, at in zip(self, unit, strict=True))
+        return (top, top + self.height.size), (left, left + self.width.size)
+
+    def joined(self, other: ReceptiveField, y: Shape) -> ReceptiveField | None:
+        """Return the union of two fields of the units of one map."""
+        height = self.height.joined(other.height, y[2] if len(y) == 4 else 1)
+        width = self.width.joined(other.width, y[-1])
+        return ReceptiveField(height, width) if height and width else None
 
     def __str__(self) -> str:
         (height, jh, _), (width, jw, _) = self
@@ -83,119 +78,58 @@ class ReceptiveField(NamedTuple):
 PIXELS = ReceptiveField(Axis(1, 1, 0.0), Axis(1, 1, 0.0))
 
 
-@singledispatch
-def window(function: Function, x: Shape, y: Shape) -> Window | None:
-    """Return the window through which each result of an operation sees its input.
+class Seen(NamedTuple):
+    """What the units of a map see: each its own stretch, where the map is regular, and all of them together."""
 
-    Args:
-        function: the operation.
-        x: the shape of the input.
-        y: the shape of the result.
+    field: ReceptiveField | None
+    together: tuple[Pair, Pair]
 
-    Returns:
-        `POINT` for what works number by number or mixes channels only; `everything` where a result sees the whole map;
-        None where the table has no entry, or no one window describes the operation. An operation of one's own registers
-        its window: ``@window.register(MyOperation)``.
-    """
-    return None
+    def through(self, link: Link) -> Seen:
+        """Return what the units of the next map see."""
+        if self.field and link.window:
+            field = ReceptiveField(self.field.height.through(link.window, 0), self.field.width.through(link.window, 1))
+            if len(link.y) != 4:
+                return Seen(field, self.together)
+            (top, _), (left, _) = field.interval((0, 0))
+            (_, bottom), (_, right) = field.interval((link.y[2] - 1, link.y[3] - 1))
+            return Seen(field, ((top, bottom), (left, right)))
+        if link.whole:
+            axes = (Axis(stop - start, 0, (start + stop - 1) / 2) for start, stop in self.together)
+            return Seen(ReceptiveField(*axes), self.together)
+        return Seen(None, self.together)
 
-
-def everything(x: Shape) -> Window:
-    """Return the window that covers a whole map (N, C, H, W); behind it there is one place."""
-    return Window((x[2], x[3]), _ONE, _NONE, _ONE) if len(x) == 4 else POINT
-
-
-def bins(size: int, count: int) -> tuple[int, int] | None:
-    """Return (size, stride) of the bins of adaptive pooling where they are all alike, else None.
-
-    >>> bins(6, 3), bins(7, 3), bins(5, 3)
-    ((2, 2), (3, 2), None)
-    """
-    starts = [i * size // count for i in range(count)]
-    stops = [-(-(i + 1) * size // count) for i in range(count)]
-    sizes = {stop - start for start, stop in zip(starts, stops, strict=True)}
-    strides = {b - a for a, b in pairwise(starts)} or {1}
-    return (sizes.pop(), strides.pop()) if len(sizes) == len(strides) == 1 else None
+    def joined(self, other: Seen, y: Shape) -> Seen:
+        """Return what the units of a map see along two ways."""
+        (top, bottom), (left, right) = (
+            (min(a, c), max(b, d)) for (a, b), (c, d) in zip(self.together, other.together, strict=True)
+        )
+        field = self.field.joined(other.field, y) if self.field and other.field else None
+        return Seen(field, ((top, bottom), (left, right)))
 
 
-@window.register(BatchNorm)  # by statistics of the batch, which are taken as given
-@window.register(BatchNormFixed)
-@window.register(Curve)
-@window.register(Dropout)
-@window.register(Elementwise)
-@window.register(LeakyReLU)
-@window.register(LocalResponseNorm)
-@window.register(PReLU)
-@window.register(ReLU)
-@window.register(Sigmoid)
-@window.register(Tanh)
-def _(function: Function, x: Shape, y: Shape) -> Window:
-    return POINT
-
-
-@window.register
-def _(function: Conv2d, x: Shape, y: Shape) -> Window:
-    stride, padding, dilation, _ = function.geometry
-    return Window(function.w_shape[2:], stride, padding, dilation)
-
-
-@window.register(MaxPool2d)
-@window.register(AvgPool2d)
-def _(function: MaxPool2d | AvgPool2d, x: Shape, y: Shape) -> Window:
-    return function.window
-
-
-@window.register(AdaptiveAvgPool2d)
-@window.register(AdaptiveMaxPool2d)
-def _(function: AdaptiveAvgPool2d | AdaptiveMaxPool2d, x: Shape, y: Shape) -> Window | None:
-    rows, columns = bins(x[2], y[2]), bins(x[3], y[3])
-    if rows is None or columns is None:
-        return None
-    return Window((rows[0], columns[0]), (rows[1], columns[1]), _NONE, _ONE)
-
-
-@window.register(HardChoice)
-@window.register(LogSoftmax)
-@window.register(Softmax)
-@window.register(Cat)
-def _(function: Softmax | LogSoftmax | HardChoice | Cat, x: Shape, y: Shape) -> Window | None:
-    return POINT if function.axis % len(x) in (0, 1) or len(x) != 4 else None
-
-
-@window.register
-def _(function: Reduction, x: Shape, y: Shape) -> Window | None:
-    over = {axis % len(x) for axis in function.axes} & {2, 3}
-    if len(x) != 4 or not over:
-        return POINT
-    return everything(x) if over == {2, 3} else None
-
-
-@window.register
-def _(function: Pad, x: Shape, y: Shape) -> Window:
-    return Window(_ONE, _ONE, (function.widths[2], function.widths[3]), _ONE) if len(x) == 4 else POINT
-
-
-@window.register
-def _(function: Reshape, x: Shape, y: Shape) -> Window | None:
-    # Flattened maps are read by a layer that sees all of them. Channels may be regrouped at their places.
-    return POINT if len(x) == len(y) == 4 and x[2:] == y[2:] else everything(x) if len(y) == 2 else None
-
-
-@window.register
-def _(function: Index, x: Shape, y: Shape) -> Window | None:
-    # x[:, channels] leaves everything at its place.
-    key = function.key if isinstance(function.key, tuple) else (function.key,)
-    plain = len(key) <= 2 and all(part is not None and part is not Ellipsis for part in key)
-    return POINT if plain and len(x) == len(y) else None
-
-
-@window.register
-def _(function: Linear, x: Shape, y: Shape) -> Window:
-    return POINT  # on vectors; maps were flattened before
+def seen_by(wiring: Wiring) -> dict[int, Seen]:
+    """Return what the units of every call see of the start, which is an image (N, C, H, W) or a signal (N, C, L)."""
+    grid = places(wiring.shape)
+    if len(wiring.shape) not in (3, 4):
+        return {}
+    height, width = grid if len(wiring.shape) == 4 else (1, grid[1])
+    known = {START: Seen(PIXELS, ((0, height), (0, width)))}
+    for index, links in wiring.into.items():
+        first, *more = (known[source].through(link) for source, link in links)
+        for other in more:
+            first = first.joined(other, wiring.calls[index].shape)
+        known[index] = first
+    return known
 
 
 def receptive_fields(calls: Iterable[Call], image: Any) -> list[ReceptiveField | None]:
-    """Return what the result of each call sees of the image, None where that is not known.
+    """Return what the result of each call sees of the image, None where the units of a map differ in that.
+
+    `receptive_field` tells more about one of them.
+
+    Args:
+        calls: a trace.
+        image: what the model was called with.
 
     >>> import numpy as np
     >>> from tinygrad_cnn import Tensor, nn
@@ -204,27 +138,9 @@ def receptive_fields(calls: Iterable[Call], image: Any) -> list[ReceptiveField |
     >>> [str(field) for field in receptive_fields(record_calls(model, x), x)]
     ['3 / 1', '5 / 1']
     """
-    known: dict[int, ReceptiveField | None] = {}
-    found = []
-    for call in calls:
-        field: ReceptiveField | None = None
-        seen: list[tuple[ReceptiveField | None, Shape]] = []  # of weights and constants nothing
-        for x, source in zip(call.inputs, call.sources, strict=True):
-            if source is None and getattr(x, "data", x) is image.data:
-                seen.append((PIXELS, tuple(x.shape)))
-            elif source is not None and source.index in known:
-                seen.append((known[source.index], tuple(x.shape)))
-        for i, (before, shape) in enumerate(seen):
-            through = window(call.function, shape, call.shape) if before is not None else None
-            if before is None or through is None:
-                field = None
-                break
-            after = ReceptiveField(before.height.through(through, 0), before.width.through(through, 1))
-            field = after if i == 0 or field is None else ReceptiveField(*map(Axis.joined, field, after))
-        if seen:
-            known[call.index] = field
-        found.append(field)
-    return found
+    calls = list(calls)
+    known = seen_by(Wiring(calls, image.data if isinstance(image, Tensor) else image))
+    return [known[call.index].field if call.index in known else None for call in calls]
 
 
 def _sides(height: int, width: int) -> str:

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinygrad_cnn.analysis.links import POINT
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
-from tinygrad_cnn.analysis.receptive_field import POINT, ReceptiveField, receptive_fields, window
+from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
+from tinygrad_cnn.analysis.sees import sees
 from tinygrad_cnn.calls import record_calls, sample_input
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.pool import AvgPool2d, MaxPool2d
@@ -155,7 +157,7 @@ def _add(row: Row, call: Call, seen: ReceptiveField | None) -> None:
     row.multiply_adds += multiply_adds(call.function, call.input_shapes, call.shape)
     row.memory += 0 if call.function.view else math.prod(call.shape) * call.output.dtype.itemsize
     if isinstance(call.function, _SLIDING):
-        x, through = call.input_shapes[0], window(call.function, call.input_shapes[0], call.shape) or POINT
+        x, through = call.input_shapes[0], sees(call.function, call, 0).window or POINT
         row.formula = size_formula(through, (x[2], x[3]), (call.shape[2], call.shape[3]))
         row.unread = unread(through, (x[2], x[3]), (call.shape[2], call.shape[3]))
 
