@@ -1,3 +1,5 @@
 """Everything about one network on one page that opens anywhere."""
 
-__all__: list[str] = []
+from tinygrad_cnn.report.page import report
+
+__all__ = ["report"]
