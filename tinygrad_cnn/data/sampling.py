@@ -147,7 +147,5 @@ def _vector(op: str, losses: Any) -> np.ndarray:
 
 def _whole(op: str, count: Any, most: int) -> int:
     if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or not 0 <= count <= most:
-        raise ValueError(
-            f"{op}: the count must be a whole number from 0 to {most}, the number of losses, got {count!r}"
-        )
+        raise ValueError(f"{op}: the count must be from 0 to {most}, the number of losses, got {count!r}")
     return int(count)

@@ -6,6 +6,7 @@ from tinygrad_cnn.viz.features import feature_map_image, save_feature_maps
 from tinygrad_cnn.viz.filters import filter_image
 from tinygrad_cnn.viz.graph import Graph, draw_graph
 from tinygrad_cnn.viz.grid import image_grid
+from tinygrad_cnn.viz.most_wrong import save_most_wrong
 from tinygrad_cnn.viz.overlay import heat_colours, overlay, signed_colours
 from tinygrad_cnn.viz.png import png_bytes, save_png
 
@@ -22,6 +23,7 @@ __all__ = [
     "save_confusion_matrix",
     "save_feature_maps",
     "save_learning_curves",
+    "save_most_wrong",
     "save_png",
     "signed_colours",
 ]

@@ -1,0 +1,82 @@
+"""Which examples a network finds hard: the loss of each one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cnn import functional as F
+from tinygrad_cnn.autograd import no_grad
+from tinygrad_cnn.calls import evaluation
+from tinygrad_cnn.nn import Module
+
+
+class SampleLosses(NamedTuple):
+    """What `sample_losses` found, in the order of the data set.
+
+    Attributes:
+        losses: (N,) float64.
+        labels: (N,) the true classes.
+        predictions: (N,) the classes with the largest scores.
+        confidence: (N,) the probability that each prediction was given, by softmax.
+    """
+
+    losses: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    confidence: np.ndarray
+
+    def most_wrong(self, count: int | None = None) -> np.ndarray:
+        """Return the indices of mistakes, the largest loss first: wrong labels are often among the first.
+
+        >>> found = SampleLosses(np.array([0.1, 3.0, 0.9]), *np.array([[0, 1, 1], [0, 0, 0]]), np.array([0.9, 0.9, 0.6]))
+        >>> found.most_wrong()
+        array([1, 2])
+        """
+        wrong = np.flatnonzero(self.predictions != self.labels)
+        return wrong[np.argsort(-self.losses[wrong], kind="stable")][:count]
+
+
+def sample_losses(
+    model: Module, dataset: Any, loss: Callable[..., Any] = F.cross_entropy, batch_size: int = 500
+) -> SampleLosses:
+    """Return the loss of a classifier on every example of a data set, in evaluation mode.
+
+    The model's modes are restored; nothing is recorded. `data.HardExampleSampler` makes epochs of the losses.
+
+    Args:
+        model: gives scores (N, classes) for a batch of images.
+        dataset: anything with a length whose ``dataset[indices]`` returns (images, labels).
+        loss: called as loss(scores, labels, reduction="none"); returns one number for each example.
+        batch_size: how many at a time; it changes the memory needed and not the result.
+
+    Raises:
+        ValueError: the data set is empty, or a loss that is not one number for each example.
+
+    >>> from tinygrad_cnn.models import LeNet5
+    >>> class Blank:
+    ...     def __len__(self): return 5
+    ...     def __getitem__(self, indices): return np.zeros((len(indices), 1, 28, 28), np.float32), indices
+    >>> found = sample_losses(LeNet5(), Blank())
+    >>> found.losses.shape, found.labels
+    ((5,), array([0, 1, 2, 3, 4]))
+    """
+    if not len(dataset):
+        raise ValueError("sample_losses: the data set is empty")
+    batches = []
+    with evaluation(model), no_grad():
+        for start in range(0, len(dataset), batch_size):
+            x, labels = dataset[np.arange(start, min(start + batch_size, len(dataset)))]
+            scores = model(x)
+            losses = np.asarray(loss(scores, labels, reduction="none"), np.float64)
+            if losses.shape != (len(labels),):
+                raise ValueError(
+                    f"sample_losses: the loss must be one number for each of {len(labels)} examples, got shape "
+                    f"{losses.shape}; pass one with reduction='none' that takes scores and labels"
+                )
+            predictions = np.asarray(scores).argmax(1)
+            confidence = np.asarray(F.softmax(scores, 1))[np.arange(len(labels)), predictions]
+            batches.append((losses, np.asarray(labels), predictions, confidence))
+    return SampleLosses(*map(np.concatenate, zip(*batches, strict=True)))
