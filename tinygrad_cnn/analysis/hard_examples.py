@@ -31,9 +31,10 @@ class SampleLosses(NamedTuple):
     def most_wrong(self, count: int | None = None) -> np.ndarray:
         """Return the indices of mistakes, the largest loss first: wrong labels are often among the first.
 
-        >>> found = SampleLosses(np.array([0.1, 3.0, 0.9]), *np.array([[0, 1, 1], [0, 0, 0]]), np.array([0.9, 0.9, 0.6]))
+        >>> labels, predictions = np.array([[0, 1, 1], [0, 0, 0]])
+        >>> found = SampleLosses(np.array([0.1, 0.9, 3.0]), labels, predictions, np.array([0.9, 0.6, 0.9]))
         >>> found.most_wrong()
-        array([1, 2])
+        array([2, 1])
         """
         wrong = np.flatnonzero(self.predictions != self.labels)
         return wrong[np.argsort(-self.losses[wrong], kind="stable")][:count]

@@ -29,7 +29,7 @@ def save_most_wrong(
     their darkest to their brightest value.
 
     Args:
-        dataset: what ``found`` was computed on; ``dataset[indices]`` returns (images, labels), images (n, 1 or 3, H, W).
+        dataset: what ``found`` was computed on; ``dataset[indices][0]`` are images (n, 1 or 3, H, W).
         found: what `analysis.sample_losses` returns.
         path: the picture; ``.png``, ``.svg`` or ``.pdf``.
         count: how many at most.
