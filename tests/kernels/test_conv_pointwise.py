@@ -16,7 +16,7 @@ PLAIN: Any = (1, 1), ((0, 0), (0, 0)), (1, 1), 1
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("maps", [1, 7, 8, 19])
-@pytest.mark.parametrize("image", [(16, 8), (9, 43)])
+@pytest.mark.parametrize("image", [(16, 8), (9, 43), (4, 5)])
 def test_the_reference(maps: int, image: tuple[int, int], dtype: type) -> None:
     rng = np.random.default_rng(8)
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 11, *image), (maps, 11, 1, 1), maps))

@@ -1,12 +1,12 @@
 """Convolution with 1x1 filters at stride 1: a matrix product for each image, y[n] = w @ x[n], without any copy.
 
-The pixels of a map lie one behind the other, so a tile reads vectors straight from x and writes them straight to y.
+The pixels of a map lie one behind the other, so vectors of them are read straight from x and written straight to y, and
+those of all images make one row of tiles.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy import ndarray
@@ -19,41 +19,32 @@ from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTORS, lanes, rows_for
 from tinygrad_cnn.kernels.tile_pixels import pixel_tile
 
 
-@kernel
+@kernel(writes="y tiles")
 def _products(
-    x: ndarray,
-    panels: ndarray,
-    b: ndarray,
-    table: ndarray,
-    tile: ndarray,
-    y: ndarray,
-    width: int,
-    start: int,
-    stop: int,
-) -> None:
-    """Compute the items start..stop, an item being ``width`` pixels of an image, for all filters.
+    x: ndarray, panels: ndarray, b: ndarray, table: ndarray, tiles: ndarray, y: ndarray, width: int, lane: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """Compute the tiles start..stop for all filters, a tile being ``width`` vectors of pixels.
 
-    x (N, C, pixels), panels (blocks, C, rows), y (N, O, pixels); the last tile and the last block move back over the
-    ones before.
+    x (N, C, pixels), panels (blocks, C, rows), y (N, O, pixels). The last vector of an image moves back over the one
+    before, the last tile names its last vector several times, and the last block moves back over the filters before.
+    tiles (pieces, 2 * width) is room for the places of the vectors, in x and in y.
     """
-    depth, pixels = x.shape[1:]
+    count, depth, size = x.shape
     o_size, rows = y.shape[1], panels.shape[2]
-    tiles = (pixels + width - 1) // width
+    per_image = (size + lane - 1) // lane
+    last = count * per_image - 1
+    tile = tiles[threads.piece_at(start, (last + width) // width)]
     for item in range(start, stop):
-        n, number = divmod(item, tiles)
-        pixel = min(number * width, pixels - width)
+        for v in range(width):
+            n, i = divmod(min(item * width + v, last), per_image)
+            pixel = min(i * lane, size - lane)
+            tile[v], tile[width + v] = n * depth * size + pixel, n * o_size * size + pixel
         for block in range(len(panels)):
             o = min(block * rows, o_size - rows)
             pixel_tile(
-                panels, block * depth * rows, b, o, x, n * depth * pixels + pixel, tile, 0, table, 0, depth, y,
-                (n * o_size + o) * pixels + pixel, pixels, rows, False,
+                panels, block * depth * rows, b, o, x, 0, tile, 0, table, 0, depth, y, o * size, size, rows, False
             )  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _offsets(depth: int, pixels: int, vectors: int, lane: int) -> tuple[ndarray, ndarray]:
-    """Return where the channels of a pixel lie, and the sources and places of the vectors of a tile."""
-    return np.arange(depth) * pixels, np.tile(np.arange(vectors) * lane, 2)
 
 
 def pays(window: Window, x: tuple[int, ...], maps: int, groups: int, dtype: np.dtype) -> bool:
@@ -64,13 +55,14 @@ def pays(window: Window, x: tuple[int, ...], maps: int, groups: int, dtype: np.d
 
 def convolve(gradient: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
     """Fill y with the convolution of x by w (O, C, 1, 1), or with the input gradient of an output gradient x."""
-    (n, depth), maps, pixels = x.shape[:2], y.shape[1], math.prod(x.shape[2:])
+    (n, depth), maps, size = x.shape[:2], y.shape[1], math.prod(x.shape[2:])
     rows, lane = rows_for(maps), lanes(x.dtype)
-    width = VECTORS[rows] * lane
+    width = VECTORS[rows]
+    tiles = -(-n * -(-size // lane) // width)
     threads.split(
-        _products, n * -(-pixels // width), np.ascontiguousarray(x).reshape(n, depth, pixels),
+        _products, tiles, np.ascontiguousarray(x).reshape(n, depth, size),
         filter_panels(gradient, w, np.zeros(1, np.int64), 1, maps, rows),
-        np.zeros(maps, x.dtype) if b is None else np.ascontiguousarray(b),
-        *_offsets(depth, pixels, VECTORS[rows], lane), y.reshape(n, maps, pixels), width,
+        np.zeros(maps, x.dtype) if b is None else np.ascontiguousarray(b), np.arange(depth) * size,
+        np.empty((threads.pieces_of(tiles), 2 * width), np.int64), y.reshape(n, maps, size), width, lane,
         work=y.size * depth // threads.MULTIPLY_ADDS,
     )  # fmt: skip
