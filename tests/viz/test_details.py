@@ -46,7 +46,7 @@ def test_details(y, expected):
     ],
 )
 def test_shape_text_leaves_float32_out(tensor, expected):
-    assert shape_text(tensor.edge) == expected
+    assert shape_text(tensor) == expected
     assert shape_text(tensor.data) == expected
 
 

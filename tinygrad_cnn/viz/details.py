@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import Any
+from inspect import getdoc
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from tinygrad_cnn.functional.pool import AvgPool2d, MaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.shape import Permute
 from tinygrad_cnn.kernels.geometry import Padding, Pair
+from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.tracing import Call
+from tinygrad_cnn.viz.facts import quantity
 
 
 @singledispatch
@@ -89,10 +92,34 @@ def _sides(height: int, width: int) -> str:
     return str(height) if height == width else f"{height} x {width}"
 
 
-def shape_text(value: Any) -> str:
+def shape_text(value: Tensor | np.ndarray) -> str:
     """Return shape and dtype as they are written: float32 goes without saying."""
-    shape, dtype = (value.shape, value.dtype) if isinstance(value, np.ndarray) else (value.y_shape, value.y_dtype)
-    return f"{shape if shape else 'scalar'}{'' if dtype == np.float32 else f' {dtype}'}"
+    return f"{value.shape if value.shape else 'scalar'}{'' if value.dtype == np.float32 else f' {value.dtype}'}"
+
+
+def hints(call: Call) -> tuple[str, ...]:
+    r"""Return the lines of a tooltip: the formula, the shapes, and what stays in memory until backward.
+
+    >>> from tinygrad_cnn import functional as F, nn, trace
+    >>> with trace(nn.ReLU()) as t:
+    ...     y = F.linear(np.ones((2, 3)), Tensor(np.ones((4, 3)), requires_grad=True))
+    >>> print(*hints(t[0]), sep="\n")
+    y[n, o] = b[o] + sum over i of x[n, i] * w[o, i].
+    x (2, 3), w (4, 3) -> (2, 4)
+    kept for backward: x (48 B)
+    """
+    node = call.function
+    shapes = [
+        f"{node.input_name(i)} {shape}"
+        for i, (x, shape) in enumerate(zip(call.inputs, call.input_shapes, strict=True))
+        if hasattr(x, "shape")
+    ]
+    lines = [(getdoc(type(node)) or "").partition("\n")[0], f"{', '.join(shapes)} -> {call.shape}"]
+    if node.edges is not None:
+        kept = sum(node.saved[place].nbytes for place in _kept(node) if hasattr(node.saved[place], "nbytes"))
+        names = ", ".join(kept_names(node))
+        lines.append(f"kept for backward: {names} ({quantity(kept, 'B')})" if names else "nothing kept for backward")
+    return tuple(lines)
 
 
 def may_be_absent(node: Function, input_name: str) -> bool:
@@ -107,5 +134,8 @@ def rule_name(node: Function, input_name: str) -> str:
 
 def kept_names(node: Function) -> list[str]:
     """Return the names of what stays in memory until backward: inputs, and ``y`` for the result."""
-    places = sorted({p for _, _, arguments in node.plan.rules for p in arguments if node.saved[p] is not None})
-    return ["y" if place == len(node.edges or ()) else node.input_name(place) for place in places]
+    return ["y" if place == len(node.edges or ()) else node.input_name(place) for place in _kept(node)]
+
+
+def _kept(node: Function) -> list[int]:
+    return sorted({p for _, _, arguments in node.plan.rules for p in arguments if node.saved[p] is not None})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tinygrad_cnn.viz.facts import Facts
 
 
 @dataclass(eq=False, slots=True)
@@ -13,6 +16,7 @@ class Scope:
     path: str
     parent: Scope | None
     call: int = 1
+    kind: str = ""  # of the module: its class, where that says more than the names of its parts
     depth: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -30,6 +34,8 @@ class Vertex:
     scope: Scope | None = None
     operations: int = 0
     parameters: int = 0
+    facts: Facts | None = None
+    hints: tuple[str, ...] = ()  # further lines of the tooltip
 
     @property
     def is_tensor(self) -> bool:
@@ -47,18 +53,32 @@ class Arrow:
     label: str = ""
 
 
+class Repeat(NamedTuple):
+    """Modules that are alike and follow each other, of which the first is drawn."""
+
+    times: int
+    last: str  # the path of the last one
+
+
 @dataclass(slots=True)
 class Diagram:
-    """What is drawn: the vertices in the order in which they were computed, and the arrows between them."""
+    """What is drawn: the vertices, each behind what it needs, and the arrows between them.
+
+    The values are drawn in the order of their computation; where ``backward`` is true, gradients in the opposite one.
+    """
 
     vertices: list[Vertex]
     arrows: list[Arrow]
     title: str = ""
     caption: str = ""
+    backward: bool = False
+    repeats: dict[Scope, Repeat] = field(default_factory=dict)
 
 
-def scopes(paths: Iterable[str]) -> list[Scope | None]:
+def scopes(paths: Iterable[str], kinds: Mapping[str, str] | None = None) -> list[Scope | None]:
     """Return in which call of which module each operation stands, given their paths in the order of execution.
+
+    ``kinds`` has the classes of modules that are to be told, by their paths.
 
     A module is left when an operation of another one follows; where it goes on later, that is another call.
 
@@ -77,7 +97,8 @@ def scopes(paths: Iterable[str]) -> list[Scope | None]:
         del entered[same:]
         for part in parts[same:]:
             parent = entered[-1][1] if entered else None
-            entered.append((part, Scope(f"{parent.path}.{part}" if parent else part, parent)))
+            name = f"{parent.path}.{part}" if parent else part
+            entered.append((part, Scope(name, parent, kind=(kinds or {}).get(name, ""))))
         scope = entered[-1][1] if entered else None
         if scope is not None and scope not in seen:  # only a scope with operations of its own is surely a call
             seen.add(scope)

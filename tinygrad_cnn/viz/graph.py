@@ -1,33 +1,28 @@
-"""Computation graphs for people: what was computed, how gradients flow back, and in which module.
+"""Computation graphs for people: what was computed, at what cost, how gradients flow back, and in which module.
 
-The engine's nodes are read once; the drawing holds text only and keeps no array alive.
+What was recorded is read once; the drawing holds text and small pictures only and keeps no array alive.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from tinygrad_cnn.autograd import Function, Leaf
-from tinygrad_cnn.autograd.engine import nodes_before
+from tinygrad_cnn.autograd import Leaf
 from tinygrad_cnn.files import atomic_write
+from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.viz.details import details, kept_names, may_be_absent, rule_name, shape_text
-from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex, common, scopes
-from tinygrad_cnn.viz.dot import dot_text, render
+from tinygrad_cnn.tracing import Call, Trace
+from tinygrad_cnn.viz.diagram import Diagram
+from tinygrad_cnn.viz.dot import dot_text
+from tinygrad_cnn.viz.drawing import CAPTIONS, Direction, Subject, draw, parts
+from tinygrad_cnn.viz.facts import KNOWN, SHOWN, forward_facts, gradient_norms, key
 from tinygrad_cnn.viz.fold import fold
-
-Direction = Literal["forward", "backward", "both"]
-_CAPTIONS = {
-    "forward": "",
-    "backward": "gradients flow from the output down",
-    "both": "solid: values flow down; dashed: gradients flow up",
-}
+from tinygrad_cnn.viz.recorded import calls_before, calls_of
+from tinygrad_cnn.viz.render import render
+from tinygrad_cnn.viz.repeats import roll_up
 
 
 class Graph:
@@ -37,8 +32,8 @@ class Graph:
         dot: the complete text in the DOT language: every operation, tensor and edge.
     """
 
-    def __init__(self, diagram: Diagram, max_nodes: int) -> None:
-        self._diagram, self._max_nodes = diagram, max_nodes
+    def __init__(self, diagram: Diagram, depth: int | None, max_nodes: int) -> None:
+        self._diagram, self._depth, self._max_nodes = diagram, depth, max_nodes
 
     @property
     def dot(self) -> str:
@@ -48,7 +43,8 @@ class Graph:
     def render(self, format: str = "svg") -> bytes:
         """Return the picture as ``svg`` or ``png``.
 
-        A large graph is folded to at most ``max_nodes`` boxes; the caption then says how.
+        Blocks that are alike are drawn once, and a large graph is folded to at most ``max_nodes`` boxes; the caption
+        then says how. Thumbnails are in the ``svg`` only.
 
         Raises:
             ValueError: the format is another one.
@@ -56,7 +52,7 @@ class Graph:
         """
         if format not in ("svg", "png"):
             raise ValueError(f"Graph.render: format must be 'svg' or 'png', got {format!r}")
-        return render(dot_text(fold(self._diagram, self._max_nodes)), format)
+        return render(fold(roll_up(self._diagram), self._max_nodes, self._depth), format)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the graph as ``.svg``, ``.png`` or ``.dot``; beside a picture always its complete ``.dot`` text.
@@ -98,25 +94,33 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def draw_graph(
-    output: Tensor | Sequence[Tensor],
-    model: Any = None,
+    output: Tensor | Sequence[Tensor] | Trace,
+    model: Module | None = None,
     *,
     direction: Direction = "forward",
+    depth: int | None = None,
+    show: Collection[str] = SHOWN,
     names: Mapping[str, Tensor] | None = None,
     max_nodes: int = 500,
 ) -> Graph:
     """Draw how tensors were computed, how their gradients flow back, or both.
 
     Round boxes are operations with the shape of their result. Square ones are tensors: yellow where a gradient is
-    collected, green where it is not. Frames are modules.
+    collected, green where it is not. Frames are modules. Blocks that are alike and follow each other are drawn once.
 
     Args:
-        output: one computed tensor, such as the loss, or several. Draw before ``backward()``, which frees the graph.
+        output: one computed tensor, such as the loss, or several; or a `trace`, which knows time and memory too and
+            needs no gradients. Draw tensors before ``backward()``, which frees the graph.
         model: the module that computed them. Its parameters and buffers get their names; without it they are labelled
-            by their shapes.
+            by their shapes. A trace brings its own.
         direction: ``forward`` shows the values; ``backward`` the gradients, with the rule of each arrow (``grad_x``,
             ``grad_w``) and what each operation keeps for it; ``both`` draws the rules as dashed arrows beside the
             values.
+        depth: draw modules nested this deep as one box each, 1 for the outermost ones, and parameters inside of the
+            boxes. None draws every operation.
+        show: what stands in the boxes of the values: ``multiply_adds``, ``receptive_field``, and of a trace ``time``
+            and ``memory``. Only when asked for: ``gradients``, the Euclidean norm of each gradient, for which backward
+            runs once without a trace; ``thumbnails``, small pictures of what was computed, of a trace.
         names: further tensors to be named in the picture.
         max_nodes: the most boxes of a picture. ``Graph.dot`` is always complete.
 
@@ -132,16 +136,45 @@ def draw_graph(
     >>> graph.dot.count(" -> ")             # x enters its product twice
     4
     """
-    if direction not in _CAPTIONS:
+    _check_arguments(direction, depth, show, max_nodes)
+    subject, nodes = _subject(output, model, direction)
+    if not isinstance(output, Trace) and "thumbnails" in show:
+        raise ValueError("draw_graph: thumbnails need the values: draw a trace, `with trace(model) as t: ...`")
+    subject.names = {key(tensor): name for name, tensor in (names or {}).items()}
+    subject.thumbnails = "thumbnails" in show
+    if direction != "backward":
+        subject.facts = forward_facts(subject.calls, show, isinstance(output, Trace), parts(subject.model))
+    if "gradients" in show:
+        subject.norms = _norms(subject, nodes)
+    return Graph(draw(subject, direction), depth, max_nodes)
+
+
+def _check_arguments(direction: str, depth: Any, show: Collection[str], max_nodes: Any) -> None:
+    if direction not in CAPTIONS:
         raise ValueError(f"draw_graph: direction must be 'forward', 'backward' or 'both', got {direction!r}")
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
+        raise ValueError(f"draw_graph: depth must be None or an int of at least 1, got {depth!r}")
+    if isinstance(show, str) or not set(show) <= set(KNOWN):
+        raise ValueError(f"draw_graph: show must hold some of {', '.join(map(repr, KNOWN))}, got {show!r}")
     if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 3:
         raise ValueError(f"draw_graph: max_nodes must be an int of at least 3, got {max_nodes!r}")
-    outputs = [output] if isinstance(output, Tensor) else list(output)
-    _check_outputs(outputs)
+
+
+def _subject(output: Any, model: Any, direction: Direction) -> tuple[Subject, Mapping[Any, Call]]:
+    """Return what is to be drawn, and the calls by the nodes of the graph."""
     if model is not None and not hasattr(model, "named_parameters"):
         raise TypeError(f"draw_graph: model must be a Module, which names its parameters, got {type(model).__name__}")
-    drawing = _Drawing(outputs, model, names or {}, direction)
-    return Graph(Diagram(drawing.vertices, drawing.arrows, *drawing.heading()), max_nodes)
+    if isinstance(output, Trace):
+        model = output.model if model is None else model
+        calls, last = calls_of(output)
+        tensors = [call.output if isinstance(call.output, Tensor) else Tensor.wrap(call.output) for call in last]
+        if direction != "backward":
+            return Subject(calls, list(zip(tensors, last, strict=True)), model), {c.function: c for c in calls}
+        output = tensors
+    outputs = [output] if isinstance(output, Tensor) else list(output)
+    _check_outputs(outputs)
+    calls, known = calls_before(outputs)
+    return Subject(calls, [(output, known.get(output.edge)) for output in outputs], model), known
 
 
 def _check_outputs(outputs: Sequence[Any]) -> None:
@@ -157,143 +190,13 @@ def _check_outputs(outputs: Sequence[Any]) -> None:
             )
 
 
-class _Drawing:
-    """The vertices and arrows of one graph, made in one pass over its nodes, oldest first."""
-
-    def __init__(
-        self, outputs: Sequence[Tensor], model: Any, names: Mapping[str, Tensor], direction: Direction
-    ) -> None:
-        self.model, self.direction = model, direction
-        self.vertices: list[Vertex] = []
-        self.arrows: list[Arrow] = []
-        self.of_model = dict(_parts(model)) if model is not None else {}
-        self.names = self.of_model | {_key(tensor): name for name, tensor in names.items()}
-        self.places: dict[Any, int] = {}  # by edge; by id for an array that is not differentiated
-        self.results = {output.edge for output in outputs}
-        nodes = [(single, node) for node in nodes_before(self.results) for single in node.singles()]
-        for (single, node), scope in zip(nodes, scopes([single.path for single, _ in nodes]), strict=True):
-            self.add_operation(single, scope)
-            self.places[node] = self.places[single]  # of a run of several, what follows it is joined to the last
-        for i, output in enumerate(outputs):
-            self.add_output(output, f"output {i}" if len(outputs) > 1 else "output")
-        if direction == "backward":
-            self.turn()
-
-    def heading(self) -> tuple[str, str]:
-        """Return the title and the lines below it."""
-        if self.model is None:
-            return "", _CAPTIONS[self.direction]
-        total = sum(math.prod(parameter.shape) for _, parameter in self.model.named_parameters())
-        return type(self.model).__name__, f"{total:,} parameters\n{_CAPTIONS[self.direction]}".strip()
-
-    def add(self, key: Any, vertex: Vertex) -> int:
-        self.places[key] = len(self.vertices)
-        self.vertices.append(vertex)
-        return self.places[key]
-
-    def add_operation(self, node: Function, scope: Scope | None) -> None:
-        if node.edges is None:
-            raise RuntimeError(
-                f"draw_graph: the graph behind this {node.name} was already used and freed by backward(). Draw before "
-                "backward(), or call backward(retain_graph=True)"
-            )
-        notes = list(details(node))
-        name = None if node in self.results else self.names.get(node)
-        tails: list[tuple[int, str, bool]] = []  # where each input comes from, its name, whether it is differentiated
-        for i, edge in enumerate(node.edges):
-            role = node.input_name(i)
-            if edge is not None:
-                tails.append((self.place(edge, edge, scope), role, True))
-                continue
-            if self.direction == "backward":
-                continue  # no gradient flows there
-            value = node.saved[i] if node.saved else None
-            if isinstance(value, np.ndarray):
-                tails.append((self.place(id(value), value, scope), role, False))
-            elif value is not None:
-                notes.append(f"{role} = {value:.6g}" if isinstance(value, float) else f"{role} = {value}")
-            elif not may_be_absent(node, role):
-                notes.append(f"{role} is constant")
-        if self.direction == "backward":
-            notes = [f"keeps {', '.join(kept)}"] if (kept := kept_names(node)) else []
-        title = f"{name} = {node.name}" if name else node.name
-        head = self.add(node, Vertex("operation", title, tuple(notes), shape_text(node), scope, operations=1))
-        told_apart = sum(not self.named(tail) for tail, _, _ in tails) > 1
-        for tail, role, differentiable in tails:
-            label = role if told_apart and not self.named(tail) else ""
-            self.connect(tail, head, label, rule_name(node, role), differentiable)
-
-    def connect(self, tail: int, head: int, label: str, rule: str, differentiable: bool) -> None:
-        """Draw the value that flows from ``tail`` to ``head``, the gradient that flows back, or both."""
-        source = self.vertices[tail]
-        if self.direction == "forward":
-            kind = "parameter" if source.kind == "parameter" else "value"
-            self.arrows.append(Arrow(tail, head, kind, label))
-            return
-        if self.direction == "both":
-            self.arrows.append(Arrow(tail, head, "parameter" if source.kind == "parameter" else "value"))
-        if differentiable:
-            self.arrows.append(Arrow(head, tail, "gradient", rule))
-
-    def named(self, place: int) -> bool:
-        """Say whether a box tells its own role; one that only has a shape does not."""
-        vertex = self.vertices[place]
-        return vertex.is_tensor and vertex.shape != ""
-
-    def place(self, key: Any, value: Any, scope: Scope | None) -> int:
-        """Return where the producer of a value is drawn; a tensor is drawn where it is first needed."""
-        known = self.places.get(key)
-        if known is None:
-            return self.add(key, self.tensor(key, value, scope))
-        if self.vertices[known].is_tensor:
-            self.vertices[known].scope = common(self.vertices[known].scope, scope)
-        return known
-
-    def tensor(self, key: Any, value: Leaf | np.ndarray, scope: Scope | None) -> Vertex:
-        """Return the box of a tensor that enters the graph; what is not a part of the model stands outside of it."""
-        shape, name = shape_text(value), self.names.get(key)
-        if not isinstance(value, Leaf):
-            return Vertex("input", name or "input", (), shape, scope if key in self.of_model else None)
-        if self.model is not None and key not in self.of_model:
-            return Vertex("input", name or "input", ("requires grad",), shape)
-        size = math.prod(value.y_shape)
-        notes = (f"{size:,} parameters",) if self.model is not None else ()
-        return Vertex("parameter", name or shape, notes, shape if name else "", scope, parameters=size)
-
-    def add_output(self, output: Tensor, title: str) -> None:
-        edge = output.edge
-        name = self.names.get(edge)
-        shape = f"{output.item():.6g}" if output.shape == () and self.direction != "backward" else shape_text(edge)
-        tail = self.place(edge, edge, None)
-        head = self.add(object(), Vertex("output", name or title, (), shape))
-        self.connect(tail, head, "", "", True)
-
-    def turn(self) -> None:
-        """Make the drawing of the values one of their gradients: the output on top, the leaves at the bottom."""
-        last = len(self.vertices) - 1
-        self.vertices.reverse()
-        self.arrows = [Arrow(last - a.tail, last - a.head, a.kind, a.label) for a in reversed(self.arrows)]
-        incoming = [0] * len(self.vertices)
-        for arrow in self.arrows:
-            incoming[arrow.head] += 1
-        for vertex, count in zip(self.vertices, incoming, strict=True):
-            if vertex.kind == "output":
-                vertex.title = f"gradient of {vertex.title}"
-            elif vertex.is_tensor:
-                vertex.title, vertex.notes = f"{vertex.title}.grad", ()
-            else:
-                vertex.shape = f"gy {vertex.shape}"
-            if count > 1:
-                vertex.notes = (*vertex.notes, f"sum of {count} gradients")
-
-
-def _parts(model: Any) -> Iterable[tuple[Any, str]]:
-    for name, tensor in model.named_parameters():
-        yield _key(tensor), name
-    for name, tensor in model.named_buffers():
-        yield _key(tensor), name
-
-
-def _key(tensor: Tensor) -> Any:
-    """Return what identifies a tensor in the graph: its edge, or the array of one that is not differentiated."""
-    return tensor.edge if tensor.edge is not None else id(tensor.data)
+def _norms(subject: Subject, nodes: Mapping[Any, Call]) -> dict[Any, float]:
+    """Return the norms of the gradients of the one result, by calls and leaves."""
+    if len(subject.results) > 1:
+        raise ValueError(f"draw_graph: gradients are shown of one output such as the loss, got {len(subject.results)}")
+    output, _ = subject.results[0]
+    _check_outputs([output])
+    inputs = (x for call in subject.calls for x in call.inputs)
+    leaves = {x.edge: x for x in inputs if isinstance(x, Tensor) and isinstance(x.edge, Leaf)}
+    norms = gradient_norms(output, list(leaves.values()))
+    return {nodes.get(edge, edge): norm for edge, norm in norms.items()}
