@@ -124,6 +124,7 @@ def _forward(
     group = (x.shape[1] // groups) * sh * sw * i_size * j_size
     flat = (oh_size - 1) * j_size + ow_size
     tiles = (flat + width - 1) // width
+    image[:] = 0  # what lies around and between the pixels stays zero
     packed = -1
     for item in range(start, stop):
         n, band = divmod(item, bands)
@@ -201,7 +202,7 @@ def bands_for(n: int) -> int:
 
 
 def scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each piece, a zeroed image and room for one tile of every output."""
+    """Return, for each piece, room for a padded image and for one tile of every output."""
     pieces = threads.pieces_of(items)
     tile = -(-count // rows) * rows, VECTORS[rows] * lanes(dtype)
-    return buffers.zeros((pieces, image), dtype), buffers.empty((pieces, *tile), dtype)
+    return buffers.empty((pieces, image), dtype), buffers.empty((pieces, *tile), dtype)

@@ -79,6 +79,7 @@ def _input_grad(
     image, total, width = images[piece], sums[piece].reshape(-1), sums.shape[2]
     c_group, depth = c_size // groups, w.shape[1]
     group = (gy.shape[1] // groups) * i_size * pitch
+    image[:] = 0
     packed = -1
     for item in range(start, stop):
         n, band = divmod(item, bands)
