@@ -133,7 +133,8 @@ def smooth_grad(
         target: as in `saliency`.
         samples: how many copies; the paper found 50 enough.
         noise: the standard deviation, as a share of the range of each image; the paper recommends 0.1 to 0.2.
-        generator: draws the noise; where None a fresh one, always the same, so that a query leaves no trace.
+        generator: draws the noise, the same for all images of a batch but for its strength; where None a fresh one,
+            always the same, so that a query leaves no trace.
 
     Source: Smilkov, Thorat, Kim, Viégas and Wattenberg (2017), "SmoothGrad", arXiv:1706.03825.
 
@@ -153,7 +154,7 @@ def smooth_grad(
     _, scores, target = _asked(op, model, images, target)
     total: Any = 0
     for _ in range(samples):
-        copy = images + (spread * generator.standard_normal(images.shape)).astype(images.dtype)
+        copy = images + (spread * generator.standard_normal(images.shape[1:])).astype(images.dtype)
         total = total + _asked(op, model, copy, target)[0].astype(np.float64)
     raw = (total / samples).astype(images.dtype)
     return Attribution(op, raw, abs(raw).max(-3), scores, images.shape[-2:])

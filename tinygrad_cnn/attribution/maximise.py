@@ -6,7 +6,7 @@ the image smooth: it decays (L2), it is blurred now and then, and it is seen at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,12 +99,15 @@ def maximize_activation(
         if not (value > 0 or (value == 0 and name not in positive)):
             raise ValueError(f"{op}: {name} must be {'above' if name in positive else 'at least'} 0, got {value}")
     generator = np.random.default_rng(0) if generator is None else generator
-    units = [_place(op, one) for one in ([unit] if isinstance(unit, (int, np.integer, tuple)) else unit)]
+    units = [
+        _place(op, one) for one in (unit if isinstance(unit, Iterable) and not isinstance(unit, tuple) else [unit])
+    ]
     x = sample_input(op, model, input_size, len(units)).data
     if x.ndim != 4:
         raise ValueError(f"{op}: input_size must be (C, H, W), got {tuple(input_size)}")
-    noise = (low + high) / 2 + 0.02 * (high - low) * generator.standard_normal(x.shape)
-    x = np.clip(noise if start is None else np.broadcast_to(array_of(start), x.shape), low, high).astype(x.dtype)
+    noise = (low + high) / 2 + 0.02 * (high - low) * generator.standard_normal(x.shape[1:])
+    first = np.broadcast_to(noise if start is None else array_of(start), x.shape)
+    x = np.clip(first, low, high).astype(x.dtype)
     activations = []
     with asking(op, model):
         for step in range(steps):
