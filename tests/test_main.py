@@ -64,13 +64,39 @@ def test_draw_names_its_files_also_where_nothing_can_draw(
 ) -> None:
     picture, text = tmp_path / "runs" / "net.svg", tmp_path / "runs" / "net.dot"
     assert main(["draw", "--batch", "1", "--output", str(picture)]) == 0
-    assert capsys.readouterr().out == f"LeNet-5, both: {picture}, the same as text: {text}\n"
+    assert capsys.readouterr().out == f"LeNet5, both: {picture}, the same as text: {text}\n"
     assert picture.exists()
     assert main(["draw", "--batch", "1", "--output", str(text)]) == 0
-    assert capsys.readouterr().out == f"LeNet-5, both: {text}\n"
+    assert capsys.readouterr().out == f"LeNet5, both: {text}\n"
     monkeypatch.setattr("shutil.which", lambda *words, **more: None)
     assert main(["draw", "--batch", "1", "--output", str(picture)]) == 2
     assert f"pip install tinygrad-cnn[graph]. The .dot text needs neither\n{text} has been" in capsys.readouterr().err
+
+
+def test_draw_takes_networks_depths_and_facts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "net.svg"
+    words = ["draw", "ResNet18", "--input", "3,32,48", "--direction", "forward", "--depth", "2", "--show", "time"]
+    assert main([*words, "memory", "thumbnails", "gradients", "--output", str(picture)]) == 0
+    assert capsys.readouterr().out.startswith(f"ResNet, forward: {picture}")
+    svg = picture.read_text()
+    assert svg.count("data:image/png") > 10
+    assert "BasicBlock" in svg
+    assert "(2, 3, 32, 48)" in svg
+    assert svg.count(">gradient ") > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lenet"], "draw: no network 'lenet'; there are alexnet"),
+        (["--input", "1x28"], "draw: --input takes sizes such as 1,28,28, got '1x28'"),
+        (["--depth", "0"], "depth must be None or an int of at least 1, got 0"),
+        (["--show", "beauty"], "show must hold some of 'multiply_adds'"),
+    ],
+)
+def test_draw_says_what_is_wrong(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert main(["draw", "--batch", "1", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_predict_shows_the_five_likeliest_classes_of_a_photograph(

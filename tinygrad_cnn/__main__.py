@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn import Tensor, get_num_threads, hub, models, no_grad, trace
 from tinygrad_cnn import functional as F
-from tinygrad_cnn import get_num_threads, hub, models, no_grad
 from tinygrad_cnn.analysis import summary
 from tinygrad_cnn.bench import report, rows
+from tinygrad_cnn.calls import sample_input
 from tinygrad_cnn.checks import table, warmup
 from tinygrad_cnn.data import ArrayDataset
 from tinygrad_cnn.data.picture import read_digit
@@ -72,31 +73,47 @@ def show(names: Sequence[str], probabilities: np.ndarray) -> None:
 
 
 def draw(arguments: argparse.Namespace) -> int:
-    """Draw the graph of one training step of LeNet-5: images, loss, and the way the gradients take."""
-    model = LeNet5()
-    whole("draw", "--batch", arguments.batch, 1)
-    images, labels = np.zeros((arguments.batch, 1, 28, 28), np.float32), np.zeros(arguments.batch, np.int64)
-    graph = draw_graph(F.cross_entropy(model(images), labels), model, direction=arguments.direction)
-    output = Path(arguments.output)
+    """Draw the graph of one training step of a network: images, loss, and the way the gradients take."""
+    model = _network("draw", arguments.network)()
+    small = isinstance(model, LeNet5)
+    size = _sizes("draw", arguments.input or ("1,28,28" if small else "3,224,224"))
+    count = arguments.batch if arguments.batch is not None else 32 if small else 2
+    whole("draw", "--batch", count, 1)
+    images = sample_input("draw", model, size, count, np.random.default_rng(0))
+    with trace(model) as t:
+        scores = model(images)
+        if isinstance(scores, Tensor) and scores.ndim == 2:
+            F.cross_entropy(scores, np.zeros(count, np.int64))
+    show = ["multiply_adds", "receptive_field", *arguments.show]
+    graph = draw_graph(t, direction=arguments.direction, depth=arguments.depth, show=show)
+    output = Path(arguments.output or f"runs/{arguments.network.lower()}.svg")
     output.parent.mkdir(parents=True, exist_ok=True)
     graph.save(output)
     text = output.with_suffix(".dot")
-    print(f"LeNet-5, {arguments.direction}: {output}{f', the same as text: {text}' if output != text else ''}")
+    same = f", the same as text: {text}" if output != text else ""
+    print(f"{type(model).__name__}, {arguments.direction}: {output}{same}")
     return 0
 
 
 def summarize(arguments: argparse.Namespace) -> int:
     """Show the layers of a classic network with their sizes and costs."""
-    networks = {name.lower(): getattr(models, name) for name in models.__all__}
-    networks = {name: network for name, network in networks.items() if _needs_no_argument(network)}
-    if arguments.network.lower() not in networks:
-        raise ValueError(f"summary: no network {arguments.network!r}; there are {', '.join(sorted(networks))}")
-    try:
-        size = [int(part) for part in arguments.input.split(",")]
-    except ValueError:
-        raise ValueError(f"summary: --input takes sizes such as 1,28,28, got {arguments.input!r}") from None
-    print(summary(networks[arguments.network.lower()](), size))
+    print(summary(_network("summary", arguments.network)(), _sizes("summary", arguments.input)))
     return 0
+
+
+def _network(command: str, name: str) -> Callable[[], Any]:
+    networks = {known.lower(): getattr(models, known) for known in models.__all__}
+    networks = {known: network for known, network in networks.items() if _needs_no_argument(network)}
+    if name.lower() not in networks:
+        raise ValueError(f"{command}: no network {name!r}; there are {', '.join(sorted(networks))}")
+    return networks[name.lower()]
+
+
+def _sizes(command: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{command}: --input takes sizes such as 1,28,28, got {text!r}") from None
 
 
 def _needs_no_argument(network: Callable[..., Any]) -> bool:
@@ -154,10 +171,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--checkpoint", default="runs", help="a checkpoint, or a folder whose newest one is taken")
     command.set_defaults(run=predict)
 
-    command = commands.add_parser("draw", help="draw the computation graph of LeNet-5")
-    command.add_argument("--output", default="runs/lenet5.svg", help="a file that ends in .svg, .png or .dot")
+    command = commands.add_parser("draw", help="draw the computation graph of a network")
+    command.add_argument("network", nargs="?", default="lenet5", help="one of tinygrad_cnn.models; lenet5 by default")
+    command.add_argument("--output", help="a file that ends in .svg, .png or .dot; runs/NETWORK.svg by default")
     command.add_argument("--direction", choices=["forward", "backward", "both"], default="both")
-    command.add_argument("--batch", type=int, default=32, help="images in the batch")
+    command.add_argument("--depth", type=int, help="draw modules nested this deep as one box each")
+    command.add_argument("--show", nargs="+", default=[], metavar="FACT", help="time, memory, gradients, thumbnails")
+    command.add_argument("--batch", type=int, help="images in the batch: 32 for lenet5 by default, else 2")
+    command.add_argument("--input", help="the size of one image: 1,28,28 for lenet5 by default, else 3,224,224")
     command.set_defaults(run=draw)
 
     command = commands.add_parser("summary", help="show the layers of a network: sizes, costs, what a unit sees")
