@@ -47,7 +47,7 @@ def test_the_largest_losses_come_first_with_their_classes(drawn, channels):
     pixels = dataset.images[4].astype(float)
     expected = (pixels - pixels.min()) / (pixels.max() - pixels.min())
     np.testing.assert_allclose(shown, expected[0] if channels == 1 else expected.transpose(1, 2, 0), atol=1e-6)
-    assert axes[0].get_title(loc="left").startswith("5 of 7 images wrong")
+    assert axes[0].figure.get_supxlabel().startswith("5 of 7 images wrong")
     assert [len(a.images) for a in axes] == [1, 1, 1, 1, 0, 0]
 
 
@@ -57,7 +57,7 @@ def test_names_of_ones_own_and_nothing_wrong(drawn):
     right = results()._replace(predictions=results().labels)
     worst, axes = drawn(images(), right)
     assert len(worst) == 0
-    assert axes[0].get_title(loc="left").startswith("0 of 7 images wrong")
+    assert axes[0].figure.get_supxlabel().startswith("0 of 7 images wrong")
 
 
 def test_a_picture_is_written(tmp_path):

@@ -3,9 +3,12 @@
 from tinygrad_cnn.analysis.ablation import ablate
 from tinygrad_cnn.analysis.ablation_study import AblationStudy, ablate_each, ablation_study
 from tinygrad_cnn.analysis.activations import Activities, activities
+from tinygrad_cnn.analysis.explain import Explanation, explain
 from tinygrad_cnn.analysis.field import Field, receptive_field, units_seeing
+from tinygrad_cnn.analysis.formulas import Formula, formula
 from tinygrad_cnn.analysis.hard_examples import SampleLosses, sample_losses
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
+from tinygrad_cnn.analysis.patch_matrix import PatchMatrix, patch_matrix
 from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
 from tinygrad_cnn.analysis.sees import sees
 from tinygrad_cnn.analysis.strongest import Activation, strongest_activations
@@ -16,7 +19,10 @@ __all__ = [
     "AblationStudy",
     "Activation",
     "Activities",
+    "Explanation",
     "Field",
+    "Formula",
+    "PatchMatrix",
     "ReceptiveField",
     "SampleLosses",
     "Summary",
@@ -24,7 +30,10 @@ __all__ = [
     "ablate_each",
     "ablation_study",
     "activities",
+    "explain",
+    "formula",
     "multiply_adds",
+    "patch_matrix",
     "receptive_field",
     "receptive_fields",
     "record_calls",

@@ -55,7 +55,7 @@ def save_most_wrong(
         figure = new_figure(max(_WIDE * columns, 0.09 * len(title)), _HIGH * rows + 0.75, title)
         grid = figure.subplots(rows, columns, squeeze=False)
         summary = f"{wrong:,} of {len(dataset):,} images wrong; true class, then prediction and its probability"
-        grid[0, 0].set_title(summary, loc="left", fontsize=9, color=MUTED, pad=8)
+        figure.supxlabel(summary, x=0.02, ha="left", fontsize=9, color=MUTED)
         for axes in grid.ravel():
             axes.grid(False)
             axes.set(xticks=[], yticks=[])
