@@ -616,8 +616,9 @@ BAD: dict[str, list[tuple[Callable[[], Any], type[Exception], str]]] = {
         (lambda: F.pad(x, (1, 2), mode="mirror"), NotImplementedError, "mode 'mirror' is not implemented"),
         (lambda: F.pad(x, (9, 0), mode="reflect"), NotImplementedError, "mode 'reflect' is not implemented"),
         (lambda: F.pad(x, (-10, 0)), ValueError, "padding (-10, 0) would leave an axis of"),
-        (lambda: F.pad(x, (1.5, 0)), TypeError, "sizes must be ints, got (1.5, 0)"),
+        (lambda: F.pad(x, (1.5, 0)), TypeError, "each width must be an int, got 1.5"),
         (lambda: F.pad(x, 1), ValueError, "got (1,)"),
+        (lambda: F.pad(x, (True, 1)), TypeError, "each width must be an int, got True"),
     ],
     "cat": [
         (lambda: F.cat([x, v]), ValueError, "got shapes [(2, 3, 8, 9), (2, 5)]"),

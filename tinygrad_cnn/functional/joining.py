@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.elementwise import FLOAT64, result_type
 from tinygrad_cnn.functional.indexing import read
-from tinygrad_cnn.functional.shape import array_shape, axis_index, sizes, unsqueeze
+from tinygrad_cnn.functional.shape import array_shape, axis_index, unsqueeze
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
 
@@ -92,7 +93,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     """
     if mode != "constant":
         raise NotImplementedError(f"{place('pad')}: mode {mode!r} is not implemented; only 'constant' is")
-    shape, ends = array_shape("pad", input), sizes("pad", (pad,))
+    shape, pad = array_shape("pad", input), pad if isinstance(pad, Iterable) else (pad,)
+    ends = tuple(whole("pad", "each width", n, -(2**31)) for n in pad)
     if len(ends) % 2 or len(ends) > 2 * len(shape):
         raise ValueError(f"{place('pad')}: pad must hold a pair for each of at most {len(shape)} axes, got {ends}")
     pairs = list(zip(ends[::2], ends[1::2], strict=True))
