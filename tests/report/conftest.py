@@ -77,7 +77,7 @@ class Browser:
             self.requests.append(said["request"]["url"])
         elif event == "Runtime.exceptionThrown" or (event == "Runtime.consoleAPICalled" and said["type"] == "error"):
             self.troubles.append(json.dumps(said))
-        elif event == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
+        elif event == "Log.entryAdded" and said["entry"]["level"] == "error":
             self.troubles.append(said["entry"]["text"])
         return message
 

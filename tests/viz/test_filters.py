@@ -35,6 +35,8 @@ def test_more_channels_are_a_row_of_parts_on_one_scale():
     joint = filter_image(w, scale=1, joint=True)
     assert (joint[:2].min(), joint[:2].max()) != (joint[3:].min(), joint[3:].max())
     assert (joint == 0).sum() == 1
+    beside = filter_image(w, scale=1, columns=2)
+    np.testing.assert_array_equal(np.hstack([beside[:, :15], beside[:, 17:]]), np.hstack([image[:2], image[3:]]))
 
 
 def test_sizes():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.analysis.batches import Batches
-from tinygrad_cnn.analysis.receptive_field import receptive_fields
+from tinygrad_cnn.analysis.field import Field, receptive_field
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.nn import Module
@@ -66,8 +66,8 @@ def strongest_activations(
     Raises:
         KeyError: there is no such address.
         IndexError: there is no such channel.
-        ValueError: the result at the address has neither maps nor units, its receptive field is not known, or there are
-            no images.
+        ValueError: the result at the address has neither maps nor units, or there are no images.
+        NotImplementedError: nobody has said what an operation before it sees; see `receptive_field`.
 
     >>> from tinygrad_cnn import nn
     >>> model = nn.Sequential({"conv": nn.Conv2d(1, 1, 3, bias=False)})
@@ -92,9 +92,7 @@ def strongest_activations(
         outside = [c for c in wanted if not 0 <= c < y.shape[1]]
         if outside:
             raise IndexError(f"strongest_activations: {address!r} has channels 0 to {y.shape[1] - 1}, not {outside[0]}")
-        field = receptive_fields(t, x)[call.index]
-        if field is None:
-            raise ValueError(f"strongest_activations: what a unit of {address!r} sees is not known")
+        field = receptive_field(t, call, relative_to=x)
         maps = y.reshape(*y.shape[:2], -1)
         for found, channel in zip(best, wanted, strict=True):
             places = maps[:, channel].argmax(1)
@@ -103,19 +101,17 @@ def strongest_activations(
                 if len(found) >= count and values[n] <= found[-1].value:
                     break
                 unit = divmod(int(places[n]), y.shape[3] if y.ndim == 4 else 1)
-                seen = field.interval(unit) if y.ndim == 4 else ((0, x.shape[2]), (0, x.shape[3]))
-                found.append(_cut(float(values[n]), start + int(n), unit, seen, x.data[n]))
+                found.append(_cut(float(values[n]), start + int(n), unit, field, x.data[n]))
                 found.sort(key=lambda activation: -activation.value)
                 del found[count:]
     return best
 
 
-def _cut(value: float, image: int, unit: Pair, seen: tuple[Pair, Pair], x: np.ndarray) -> Activation:
-    box: list[Pair] = []
-    outside: list[Pair] = []
-    for (start, stop), size in zip(seen, x.shape[1:], strict=True):
-        box.append((max(start, 0), min(stop, size)))
-        outside.append((max(-start, 0), max(stop - size, 0)))
-    (top, bottom), (left, right) = box
+def _cut(value: float, image: int, unit: Pair, field: Field, x: np.ndarray) -> Activation:
+    name = unit if len(field.map_size) == 2 else ()  # all units of a vector together
+    (top, bottom), (left, right) = box = field.box(*name)
+    whole = field.box(*name, clip=False) if name and field.regular else box
+    above, before = (max(-start, 0) for start, _ in whole)
+    below, after = (max(stop - size, 0) for (_, stop), size in zip(whole, x.shape[1:], strict=True))
     region = x[:, top:bottom, left:right].copy()
-    return Activation(value, image, unit, (box[0], box[1]), region, (outside[0], outside[1]))
+    return Activation(value, image, unit, ((top, bottom), (left, right)), region, ((above, below), (before, after)))

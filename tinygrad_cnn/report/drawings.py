@@ -54,7 +54,7 @@ def _cell(images: int, right: bool, dark: float, x: float, y: float, true: str, 
     square = element(
         "rect", x=x + 1, y=y + 1, width=_CELL - 2, height=_CELL - 2, rx=3, fill_opacity=opacity, class_=kind
     )
-    light = "light" if dark > 0.55 and not right else None
+    light = "light" if dark > 0.7 and not right else None
     number = _text(f"{images:,}", x + _CELL / 2, y + _CELL / 2 + 4, "middle", class_=light) if images else None
     return element("g", element("title", f"{true} taken for {taken}: {images:,}"), square, number)
 

@@ -62,8 +62,26 @@ def data_uri(image: np.ndarray) -> str:
 def picture(image: np.ndarray, scale: int = 1, **attributes: Any) -> Markup:
     """Return an image of uint8 as an element, each of its pixels ``scale`` pixels wide and high.
 
-    >>> picture(np.zeros((2, 3), np.uint8), 4, alt="black")[-36:]
+    >>> picture(np.zeros((2, 3), np.uint8), 4, alt="black")[-35:]
     ' width="12" height="8" alt="black">'
     """
     height, width = image.shape[0] * scale, image.shape[1] * scale
     return element("img", src=data_uri(image), width=width, height=height, **attributes)
+
+
+def fitted(image: np.ndarray, longest: int, **attributes: Any) -> Markup:
+    """Return an image of uint8 as an element that fits a square of ``longest`` pixels; large ones are averaged.
+
+    >>> fitted(np.zeros((9, 6), np.uint8), 40, alt="")[-31:]
+    ' width="24" height="36" alt="">'
+    """
+    sides = image.shape[:2]
+    if max(sides) <= longest:
+        return picture(image, longest // max(sides), **attributes)
+    blocks = max(sides) // longest
+    whole = image[: sides[0] // blocks * blocks or None, : sides[1] // blocks * blocks or None].astype(np.float32)
+    for axis in (0, 1):
+        whole = np.add.reduceat(whole, np.arange(0, whole.shape[axis], blocks), axis) / min(blocks, whole.shape[axis])
+    height, width = (round(side * longest / max(sides)) for side in sides)
+    small = np.rint(whole).astype(np.uint8)
+    return element("img", src=data_uri(small), width=width, height=height, class_="smooth", **attributes)

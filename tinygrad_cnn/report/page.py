@@ -80,7 +80,7 @@ def report(
         raise ValueError(f"report: expected at least one image, and images (N, C, H, W), got {x.shape}")
     found = results(model, data, batch_size)
     classes = _class_names(data, found)
-    layers = units.layers(record_calls(model, x), addresses, most)
+    layers = units.layers(record_calls(model, x), x, addresses, most)
     net = summary(model, x.shape[1:])
     parts = [
         sections.layer_table(net),
@@ -94,7 +94,8 @@ def report(
     ]
     heading = title if title is not None else type(model).__name__
     known = [part for part in parts if part is not None]
-    body = joined([sections.header(heading, net, batches, found), *known])
+    top = [sections.header(heading, net, batches, found), sections.contents(known)]
+    body = joined([*top, *(part.markup() for part in known)])
     told = {"layers": [shown_layer.told() for shown_layer in layers], "images": sections.image_uris(x)}
     told["height"], told["width"] = x.shape[2:]
     told["pictures"] = [

@@ -14,6 +14,7 @@ const layers = told.layers.map((layer, k) => ({
 }));
 const first = layers.map((layer) => layer.img.src); // the pictures of the first image stand in the page
 const [MARK, VEIL] = ["#e8590c", "rgba(255, 255, 255, 0.55)"];
+const probe = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
 const hint = readout.textContent;
 let sample = 0;
 
@@ -74,11 +75,10 @@ function unitAt({ cell, columns, scale, maps, size }, x, y) {
 
 // The value of a unit, read from the brightness of its pixel.
 function value(layer, { map, i, j }) {
-  const pen = new OffscreenCanvas(1, 1).getContext("2d");
   const [x, y] = place(layer, map, i, j);
-  pen.drawImage(layer.img, -x, -y);
+  probe.drawImage(layer.img, -x, -y);
   const [least, greatest] = layer.range[sample][map];
-  const share = pen.getImageData(0, 0, 1, 1).data[0] / 255;
+  const share = probe.getImageData(0, 0, 1, 1).data[0] / 255;
   return Number((least + share * (greatest - least)).toPrecision(2));
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tinygrad_cnn.attribution import grad_cam
 from tinygrad_cnn.calls import evaluation
 from tinygrad_cnn.nn import Conv2d, Module
 from tinygrad_cnn.report.drawings import bar, confusion_drawing
-from tinygrad_cnn.report.markup import Markup, data_uri, element, picture, table
+from tinygrad_cnn.report.markup import Markup, data_uri, element, fitted, joined, picture, table
 from tinygrad_cnn.report.results import Results
 from tinygrad_cnn.report.units import WIDTH, Layer
 from tinygrad_cnn.tensor import Tensor
@@ -27,11 +27,25 @@ from tinygrad_cnn.viz.overlay import overlay
 _MOST_CLASSES = 40  # beyond that a confusion matrix cannot be read
 
 
-def section(name: str, title: str, *children: Any, said: str = "") -> Markup:
-    """Return a part of the page with its heading and a sentence that says what is seen."""
-    return element(
-        "section", element("h2", title), element("p", said, class_="said") if said else None, *children, id=name
-    )
+class Section(NamedTuple):
+    """A part of the page.
+
+    Attributes:
+        name: in links.
+        title: for people.
+        said: a sentence on what is seen.
+        body: what is seen.
+    """
+
+    name: str
+    title: str
+    said: str
+    body: Markup
+
+    def markup(self) -> Markup:
+        """Return it with its heading."""
+        heading = element("h2", self.title), element("p", self.said, class_="said")
+        return element("section", *heading, self.body, id=self.name)
 
 
 def header(heading: str, net: Summary, batches: Batches, found: Results | None) -> Markup:
@@ -53,7 +67,12 @@ def header(heading: str, net: Summary, batches: Batches, found: Results | None) 
     )
 
 
-def layer_table(net: Summary) -> Markup:
+def contents(parts: Sequence[Section]) -> Markup:
+    """Return links to the parts of the page."""
+    return element("nav", *(element("a", part.title, href=f"#{part.name}") for part in parts))
+
+
+def layer_table(net: Summary) -> Section:
     """Return the table of the layers, indented by their depth."""
     rows = []
     for row in net.rows:
@@ -71,25 +90,27 @@ def layer_table(net: Summary) -> Markup:
     heads = ["layer", "output", "size of the output", "parameters", "multiply-adds", "sees / step"]
     said = (
         "What every layer makes of one image. Sees / step: pixels of the image that a unit sees, and how far the next "
+        "unit's lie from them."
     )
-    return section("layers", "Layers", table(heads, rows, numbers=(3, 4)), said=said + "unit's lie from them.")
+    framed = element("div", table(heads, rows, numbers=(3, 4)), class_="frame")
+    return Section("layers", "Layers", said, framed)
 
 
-def graph(model: Module, x: Tensor) -> Markup:
+def graph(model: Module, x: Tensor) -> Section:
     """Return the drawing of the computation of one image."""
     with evaluation(model):
         output = model(x)
     try:
         drawn = draw_graph(output, model).render("svg").decode()
     except (RuntimeError, ValueError) as error:
-        return section("graph", "Graph", element("p", str(error)))
-    drawing = Markup(drawn[drawn.index("<svg") :])
-    return section("graph", "Graph", element("div", drawing, class_="graph"), said="How one image becomes scores.")
+        return Section("graph", "Graph", "It could not be drawn.", element("p", str(error)))
+    drawing = element("div", Markup(drawn[drawn.index("<svg") :]), class_="graph frame")
+    return Section("graph", "Graph", "How one image becomes scores.", drawing)
 
 
 def feature_maps(
     layers: Sequence[Layer], x: Tensor, shown: Sequence[int], labels: np.ndarray | None, classes: Sequence[str]
-) -> Markup:
+) -> Section:
     """Return the feature maps of all layers, with the image beside them that hovering marks."""
     uris = image_uris(x)
     scale = max(1, round(280 / max(x.shape[2:])))
@@ -103,8 +124,8 @@ def feature_maps(
     aside = element(
         "aside",
         element("div", image, class_="layered", id="image"),
-        element("p", "Point at a unit of a map, or at a pixel of this image.", id="readout"),
         element("div", *choices, id="choices") if len(choices) > 1 else None,
+        element("p", "Point at a unit of a map, or at a pixel of this image.", id="readout"),
     )
     drawn = [_layer(layer) for layer in layers]
     said = (
@@ -112,7 +133,7 @@ def feature_maps(
         "greatest. Point at a unit: the image shows which pixels it sees. Point at a pixel: the maps show who sees it."
     )
     body = element("div", aside, element("div", *drawn, class_="maps"), class_="units")
-    return section("maps", "Feature maps", body, said=said)
+    return Section("maps", "Feature maps", said, body)
 
 
 def _layer(layer: Layer) -> Markup:
@@ -127,27 +148,27 @@ def _layer(layer: Layer) -> Markup:
     )
 
 
-def filters(model: Module, most: int) -> Markup | None:
+def filters(model: Module, most: int) -> Section | None:
     """Return the filters of the first convolutions."""
-    figures = []
+    figures: list[Markup] = []
     for path, module in model.named_modules():
         if isinstance(module, Conv2d) and max(module.weight.shape[2:]) > 1 and len(figures) < 3:
             shape = " × ".join(map(str, module.weight.shape))
-            image = filter_image(module, most=most, scale=1)
-            scale = min(max(1, WIDTH // image.shape[1]), 8 if module.weight.shape[1] in (1, 3) else 4)
+            scale = 8 if module.weight.shape[1] in (1, 3) else 4
+            strip = filter_image(module.weight.data[:1, :most], scale=scale).shape[1]
+            image = filter_image(module, most=most, scale=scale, columns=max(1, WIDTH // (strip + 2 * scale)))
             caption = element("figcaption", element("b", path), f" {shape}")
-            figures.append(element("figure", caption, picture(image, scale, alt=f"filters of {path}")))
+            figures.append(element("figure", caption, picture(image, alt=f"filters of {path}")))
     if not figures:
         return None
     said = (
-        "Weights of the first convolutions, black the least and white the greatest of each filter. Of more than three "
+        "Weights of the first convolutions, black the least and white the greatest of each filter. A filter of more "
+        "than three channels is a row of its parts."
     )
-    return section(
-        "filters", "Filters", *figures, said=said + "channels a row is a filter, its parts one for a channel."
-    )
+    return Section("filters", "Filters", said, joined(figures))
 
 
-def activity(model: Module, data: Any, batch_size: int) -> Markup | None:
+def activity(model: Module, data: Any, batch_size: int) -> Section | None:
     """Return the table of sparsity and dead units."""
     try:
         found = activities(model, data, batch_size=batch_size)
@@ -158,14 +179,12 @@ def activity(model: Module, data: Any, batch_size: int) -> Markup | None:
         dead = ", ".join(map(str, row.dead[:12])) + (", ..." if len(row.dead) > 12 else "")
         which = f"{len(row.dead)} of {len(row.active)}{f': {dead}' if dead else ''}"
         rows.append([row.address, len(row.active), f"{row.zeros:.1%}", bar(row.zeros), which])
-    said = (
-        f"How often the units are silent, over {found.images:,} images. A dead unit is zero everywhere in all of them."
-    )
+    said = f"How often units are silent, over {found.images:,} images. A dead unit is zero everywhere in all of them."
     heads = ["address", "units", "zeros", "", "dead units"]
-    return section("dead", "Silence and dead units", table(heads, rows, numbers=(1, 2)), said=said)
+    return Section("dead", "Silence and dead units", said, table(heads, rows, numbers=(1, 2)))
 
 
-def confusion(found: Results, classes: Sequence[str]) -> Markup:
+def confusion(found: Results, classes: Sequence[str]) -> Section:
     """Return the confusion matrix, or the most frequent confusions of very many classes."""
     matrix = confusion_matrix(found.labels, found.predictions, found.classes)
     right = int(np.trace(matrix))
@@ -175,12 +194,12 @@ def confusion(found: Results, classes: Sequence[str]) -> Markup:
     rows = [[_name(classes, i), _name(classes, j), int(wrong[i, j])] for i, j in order if wrong[i, j]]
     most = table(["true", "taken for", "images"], rows, numbers=(2,)) if rows else element("p", "No mistakes.")
     drawing = confusion_drawing(matrix, classes) if found.classes <= _MOST_CLASSES else None
-    return section("confusion", "Confusion matrix", element("div", drawing, most, class_="beside"), said=said)
+    return Section("confusion", "Confusion matrix", said, element("div", drawing, most, class_="beside"))
 
 
 def worst(
     model: Module, batches: Batches, found: Results, classes: Sequence[str], layer: str | None, count: int
-) -> Markup | None:
+) -> Section | None:
     """Return the mistakes with the greatest losses: the image, what speaks for the prediction, what for the truth."""
     numbers = found.worst(count)
     if not numbers:
@@ -191,14 +210,13 @@ def worst(
         heat = grad_cam(model, x, np.stack([taken, truth]), layer).upsampled()  # (2, N, H, W)
     except ValueError:  # no layer gives maps
         heat = None
-    scale = max(1, round(84 / max(x.shape[2:])))
     cards = []
     for i, n in enumerate(numbers):
         pixels = image_bytes(x.data[i])
         tiles = [pixels] if heat is None else [pixels, overlay(pixels, heat[0, i]), overlay(pixels, heat[1, i])]
         says = ["image", f"for {_name(classes, taken[i])}", f"for {_name(classes, truth[i])}"]
         drawn = [
-            element("div", picture(tile, scale, alt=what), element("small", what))
+            element("div", fitted(tile, 84, alt=what), element("small", what))
             for tile, what in zip(tiles, says, strict=False)
         ]
         head = element(
@@ -209,32 +227,29 @@ def worst(
         cards.append(element("figure", head, element("div", *drawn, class_="tiles"), class_="card"))
     said = (
         "The wrong answers with the greatest losses. Bright is what speaks for the prediction, and for the true class "
+        "(Grad-CAM)."
     )
-    return section("mistakes", "Worst mistakes", element("div", *cards, class_="cards"), said=said + "(Grad-CAM).")
+    return Section("mistakes", "Worst mistakes", said, element("div", *cards, class_="cards"))
 
 
-def strongest(model: Module, data: Any, layers: Sequence[Layer], batch_size: int) -> Markup | None:
+def strongest(model: Module, data: Any, layers: Sequence[Layer], batch_size: int) -> Section | None:
     """Return what excites the units of the deepest rectified maps most, cut out by their receptive fields."""
     deep = [layer.call for layer in layers if len(layer.call.shape) == 4 and layer.call.op in RECTIFIERS and layer.sees]
     if not deep:
         return None
     call = deep[-1]
     channels = range(min(call.shape[1], 16))
-    try:
-        found = strongest_activations(model, data, call.address, channels, count=6, batch_size=batch_size)
-    except ValueError:
-        return None
+    found = strongest_activations(model, data, call.address, channels, count=6, batch_size=batch_size)
     rows = []
     for channel, best in zip(channels, found, strict=True):
-        regions = [image_bytes(a.region) for a in best if a.value > 0]
-        scale = max(1, round(56 / max((max(r.shape[:2]) for r in regions), default=56)))
         tiles = [
-            picture(r, scale, alt=f"{a.value:.3g}", title=f"image {a.image}, {a.value:.3g}")
-            for r, a in zip(regions, best, strict=False)
+            fitted(image_bytes(a.region), 64, alt=f"{a.value:.3g}", title=f"image {a.image}, {a.value:.3g}")
+            for a in best
+            if a.value > 0
         ]
-        rows.append(element("div", element("small", channel), *(tiles or ["silent"])))
-    said = f"For each map of {call.address} the places that excite it most, one in an image: the pixels that the unit sees."
-    return section("strongest", "Strongest activations", element("div", *rows, class_="strongest"), said=said)
+        rows.append(element("div", element("small", channel), *(tiles or [Markup("silent")])))
+    said = f"For each map of {call.address} the places that excite it most, one in an image: what the unit sees there."
+    return Section("strongest", "Strongest activations", said, element("div", *rows, class_="strongest"))
 
 
 def image_uris(x: Tensor) -> list[str]:

@@ -17,6 +17,7 @@ from tinygrad_cnn.functional.curves import Curve
 from tinygrad_cnn.functional.dropout import Dropout
 from tinygrad_cnn.functional.norm import BatchNorm, BatchNormFixed
 from tinygrad_cnn.report.markup import data_uri
+from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call, Trace
 from tinygrad_cnn.viz.features import feature_maps
 from tinygrad_cnn.viz.grid import image_grid, limits, to_bytes
@@ -54,18 +55,23 @@ class Layer:
         """Rows and columns of a map; a vector has maps of one unit."""
         return (*self.call.shape[2:], 1, 1)[:2] if len(self.call.shape) == 4 else (1, 1)
 
+    @property
+    def joint(self) -> bool:
+        """Whether the maps share their scale of brightness, as the units of a vector do."""
+        return self.size == (1, 1)
+
     def values(self, sample: int) -> np.ndarray:
         """Return the maps of one image that are drawn, (maps, H, W)."""
         return feature_maps(self.call, sample)[: self.maps]
 
     def image(self, sample: int) -> np.ndarray:
         """Return the picture of the maps of one image."""
-        return image_grid(to_bytes(self.values(sample)), self.columns, self.scale, _GAP)
+        return image_grid(to_bytes(self.values(sample), self.joint), self.columns, self.scale, _GAP)
 
     def told(self) -> dict[str, Any]:
         """Return what the page's script has to know, but for the pictures."""
         height, width = self.size
-        samples = [limits(self.values(n)) for n in range(self.call.shape[0])]
+        samples = [limits(self.values(n), self.joint) for n in range(self.call.shape[0])]
         return {
             "name": self.call.address,
             "maps": self.maps,
@@ -78,11 +84,12 @@ class Layer:
         }
 
 
-def layers(t: Trace, addresses: Sequence[str] | None, most: int) -> list[Layer]:
+def layers(t: Trace, x: Tensor, addresses: Sequence[str] | None, most: int) -> list[Layer]:
     """Return the layers to show: those of the addresses, or a choice that tells the whole story.
 
     Args:
         t: of a batch of images.
+        x: these images.
         addresses: what to show; None takes all calls that give maps or vectors. Of more than 16 it leaves out what the
             next operation only bends or scales, then takes 16 evenly.
         most: maps of a layer that are drawn.
@@ -98,8 +105,8 @@ def layers(t: Trace, addresses: Sequence[str] | None, most: int) -> list[Layer]:
         maps = min(call.shape[1], _MOST_UNITS if is_vector else most)
         width = 1 if is_vector else call.shape[3]
         scale = 12 if is_vector else max(1, round(_TILE / width))
-        columns = max(1, (WIDTH + _GAP) // (width * scale + _GAP))
-        found.append(Layer(call, maps, scale, min(columns, maps), seen(t, call)))
+        rows = -(-maps // max(1, (WIDTH + _GAP) // (width * scale + _GAP)))
+        found.append(Layer(call, maps, scale, -(-maps // rows), seen(t, call, x)))
     return found
 
 
@@ -126,17 +133,17 @@ def chosen(t: Trace) -> list[Call]:
     return calls
 
 
-def seen(t: Trace, call: Call) -> dict[str, Any] | None:
+def seen(t: Trace, call: Call, x: Tensor) -> dict[str, Any] | None:
     """Return the boxes of the image that the units of a call see, in as few numbers as possible.
 
-    Along an axis either {"start", "step", "size", "limit"}: unit i sees [start + i*step, start + i*step + size), clipped
-    to the image; or a list of [start, stop], one for each unit. Where rows and columns do not go apart, "boxes" lists
-    [top, bottom, left, right] for each unit, row by row.
+    Along an axis either {"start", "step", "size", "limit"}: unit i sees [start + i*step, start + i*step + size),
+    clipped to the image; or a list of [start, stop], one for each unit. Where rows and columns do not go apart, "boxes"
+    lists [top, bottom, left, right] for each unit, row by row.
     """
     try:
-        field = receptive_field(t, call.address)
+        field = receptive_field(t, call, relative_to=x)
         boxes = field.boxes() if len(call.shape) == 4 else np.array(field.box()).reshape(1, 1, 2, 2)
-    except ValueError:
+    except (ValueError, NotImplementedError):  # it does not depend on the image, or nobody knows
         return None
     height, width = field.image_size
     rows, columns = boxes[:, :1, 0], boxes[:1, :, 1]  # (OH, 1, 2) and (1, OW, 2)

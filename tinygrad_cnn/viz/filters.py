@@ -28,7 +28,7 @@ def filter_image(
         source: a layer with a weight (O, I, KH, KW), such as `nn.Conv2d`, or the weight.
         joint: one scale of brightness for all filters; else each filter has its own, its channels together.
         most: draw the first so many filters and channels.
-        columns: filters in a row, where a filter is one image.
+        columns: filters in a row; None chooses, one where they have more than three channels.
         scale: pixels for each weight, along both axes; None makes small filters visible.
 
     Returns:
@@ -47,10 +47,11 @@ def filter_image(
         what = type(source).__name__ if isinstance(source, Module) else f"an array of shape {w.shape}"
         raise ValueError(f"filter_image: expected a layer with a weight (O, I, KH, KW), such as nn.Conv2d, got {what}")
     w = w[:most]
+    scale = scale or -(-_TILE // max(w.shape[2:]))
     if w.shape[1] == 3:
-        parts, columns = to_bytes(w.transpose(0, 2, 3, 1), joint), columns  # (O, KH, KW, 3)
-    else:
-        filters = to_bytes(w.reshape(len(w), -1, w.shape[3]), joint).reshape(w.shape)[:, :most]
-        columns = columns if w.shape[1] == 1 else filters.shape[1]
-        parts = filters.reshape(-1, *w.shape[2:])
-    return image_grid(parts, columns, scale or -(-_TILE // max(w.shape[2:])))
+        return image_grid(to_bytes(w.transpose(0, 2, 3, 1), joint), columns, scale)  # (O, KH, KW, 3)
+    filters = to_bytes(w.reshape(len(w), -1, w.shape[3]), joint).reshape(w.shape)[:, :most]
+    if w.shape[1] == 1:
+        return image_grid(filters[:, 0], columns, scale)
+    strips = np.stack([image_grid(parts, len(parts), scale) for parts in filters])
+    return image_grid(strips, columns or 1, gap=1 if columns is None else 2 * scale)
