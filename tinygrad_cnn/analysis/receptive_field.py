@@ -86,6 +86,8 @@ class Seen(NamedTuple):
 
     def through(self, link: Link) -> Seen:
         """Return what the units of the next map see."""
+        if self.field and self.field.height.stride == self.field.width.stride == 0:
+            return self  # all see the same already
         if self.field and link.window:
             field = ReceptiveField(self.field.height.through(link.window, 0), self.field.width.through(link.window, 1))
             if len(link.y) != 4:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import copy
 from functools import singledispatch
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -16,16 +14,15 @@ from tinygrad_cnn.analysis.links import (
     Along,
     Everything,
     Link,
-    Moved,
     Product,
     Same,
     Several,
     Sliding,
     Turned,
     marked,
-    numbered,
     places,
 )
+from tinygrad_cnn.analysis.moving import accumulated, folded, moved, nearby, padded, sampled, unpooled
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad
@@ -53,7 +50,6 @@ from tinygrad_cnn.functional.shape import Expand, Permute, Reshape, SumTo
 from tinygrad_cnn.functional.sums import CumSum
 from tinygrad_cnn.functional.unfold import Fold, Unfold
 from tinygrad_cnn.kernels.geometry import Window
-from tinygrad_cnn.kernels.pool import pixel_index
 from tinygrad_cnn.tracing import Call, Shape
 
 _ONE, _NONE = (1, 1), ((0, 0), (0, 0))
@@ -210,7 +206,8 @@ def _(function: Softmax | LogSoftmax | HardChoice, call: Call, i: int) -> Link:
 
 @sees.register
 def _(function: LocalResponseNorm, call: Call, i: int) -> Link:
-    return mixed((1,), call.input_shapes[0], call.shape)
+    x = call.input_shapes[0]
+    return Same(x, x) if len(x) == 4 else nearby(x, 1, -function.before, function.after)
 
 
 @sees.register
@@ -269,69 +266,10 @@ def _(function: OneHot, call: Call, i: int) -> Link:
 
 # --- elements that move ------------------------------------------------------------------------------------------
 
-
-@sees.register(Cat)
-@sees.register(Expand)
-@sees.register(Gather)
-@sees.register(Index)
-@sees.register(Permute)
-@sees.register(Reshape)
-@sees.register(SetItem)
-@sees.register(TakeAlong)
-@sees.register(Unfold)
-def moves(function: Any, call: Call, i: int) -> Link:
-    """Return the link of what only moves elements: run on the numbers of the places, it tells where they go."""
-    shapes, y = call.input_shapes, call.shape
-    if isinstance(function, Cat) and len(y) == 4 and function.axis == 1:
-        return Same(shapes[i], y)  # channels side by side, the common case
-    numbers = [numbered(x).astype(float) if j == i else np.zeros(x) for j, x in enumerate(shapes)]
-    found = copy(function).forward(*numbers).astype(np.int64)
-    if places(shapes[i]) == places(y) and np.array_equal(found, numbered(y)):
-        return Same(shapes[i], y)
-    link = Moved(found[None], shapes[i])
-    if {len(shapes[i]), len(y)} == {3, 4} and found.size == math.prod(shapes[i]) and 1 in (y[2], shapes[i][2]):
-        link.window = Window(_ONE, _ONE, _NONE, _ONE) if shapes[i][-1] == y[-1] else None  # a signal, as an image
-    return link
-
-
-@sees.register
-def _(function: Pad, call: Call, i: int) -> Link:
-    x, y, widths = call.input_shapes[0], call.shape, function.widths
-    if len(x) == 4:
-        return Sliding(Window(_ONE, _ONE, (widths[2], widths[3]), _ONE), x, y)
-    return moves(Pad(widths, 0.0), call, i)
-
-
-@sees.register
-def _(function: Fold, call: Call, i: int) -> Link:
-    numbers = Unfold(function.window).forward(numbered(call.shape).astype(float))
-    return Turned(Moved(numbers.astype(np.int64)[None], call.shape))
-
-
-@sees.register
-def _(function: MaxPoolScatter, call: Call, i: int) -> Link:
-    gy, y = call.input_shapes[0], function.x_shape
-    first = numbered(y).reshape(*y[:2], -1)[:, :, :1]  # the number of each plane's first pixel
-    index = pixel_index(function.index, y).reshape(*y[:2], -1)
-    return Turned(Moved(np.where(index >= 0, first + index, 0).reshape(1, *gy), y))
-
-
-@sees.register
-def _(function: Sample, call: Call, i: int) -> Link:
-    x, y, index = call.input_shapes[i], call.shape, function.index  # (N, C, pixels), (N, C, P), (N, K, P)
-    w = np.asarray(getattr(call.inputs[1], "data", call.inputs[1]))
-    numbers = numbered(x)
-    if i == 1:  # the point p of every channel has the weights (k, p)
-        return Moved(np.stack([np.broadcast_to(numbers[:, k, None], y) for k in range(x[1])]), x)
-    at = np.where(w != 0, index, -1).transpose(1, 0, 2)[:, :, None]  # (K, N, 1, P)
-    first = numbers[:, :, :1]
-    return Moved(np.where(at >= 0, first + at, 0), x)
-
-
-@sees.register
-def _(function: CumSum, call: Call, i: int) -> Link:
-    numbers = np.moveaxis(numbered(call.shape), function.axis, -1)
-    n = numbers.shape[-1]
-    before = np.arange(n) - np.arange(n)[:, None]  # what stands k before each
-    found = np.where(before >= 0, numbers[..., before], 0)  # (..., K, n)
-    return Moved(np.moveaxis(np.moveaxis(found, -2, 0), -1, function.axis % len(call.shape) + 1), call.shape)
+for _kind in (Cat, Expand, Gather, Index, Permute, Reshape, SetItem, TakeAlong, Unfold):
+    sees.register(_kind, moved)
+sees.register(Pad, padded)
+sees.register(Fold, folded)
+sees.register(MaxPoolScatter, unpooled)
+sees.register(Sample, sampled)
+sees.register(CumSum, accumulated)
