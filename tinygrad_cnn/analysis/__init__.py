@@ -8,6 +8,7 @@ from tinygrad_cnn.analysis.field import Field, receptive_field, units_seeing
 from tinygrad_cnn.analysis.formulas import Formula, formula
 from tinygrad_cnn.analysis.hard_examples import SampleLosses, sample_losses
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
+from tinygrad_cnn.analysis.nonfinite import Blame, NonFinite, NonFiniteError, blame_nonfinite, find_nonfinite
 from tinygrad_cnn.analysis.patch_matrix import PatchMatrix, patch_matrix
 from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
 from tinygrad_cnn.analysis.sees import sees
@@ -19,9 +20,12 @@ __all__ = [
     "AblationStudy",
     "Activation",
     "Activities",
+    "Blame",
     "Explanation",
     "Field",
     "Formula",
+    "NonFinite",
+    "NonFiniteError",
     "PatchMatrix",
     "ReceptiveField",
     "SampleLosses",
@@ -30,7 +34,9 @@ __all__ = [
     "ablate_each",
     "ablation_study",
     "activities",
+    "blame_nonfinite",
     "explain",
+    "find_nonfinite",
     "formula",
     "multiply_adds",
     "patch_matrix",
