@@ -97,7 +97,7 @@ def test_what_came_into_the_walk_is_not_blamed_on_a_node():
     with blame_nonfinite() as blame:
         y = x * 3
         with pytest.raises(
-            NonFiniteError, match="backward of mul .*It did not happen here: gy came in as NaN in 1 of 2"
+            NonFiniteError, match=r"backward of mul .*It did not happen here: gy came in as NaN in 1 of 2"
         ):
             blame.backward(y, np.array([np.nan, 1]))
     assert x.grad is None
