@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_cnn.viz.diagram import Arrow, Diagram, Vertex, scopes
+from tinygrad_cnn.viz.diagram import Arrow, Diagram, Repeat, Vertex, scopes
+from tinygrad_cnn.viz.facts import Facts
 from tinygrad_cnn.viz.fold import fold
 
 
@@ -195,3 +196,71 @@ def test_work_grows_in_proportion_to_the_graph(n, monkeypatch):
     folded = fold(chain([f"m{i // 10}.k{i // 2}" if i % 3 else "" for i in range(n)], titles), 500)
     assert len(folded.vertices) <= 500
     assert looked <= 40 * n
+
+
+def test_a_value_that_is_read_twice_is_one_value():
+    diagram = chain(["a", "a", "b", "b"])
+    diagram.arrows.append(Arrow(3, 7, "value", "x2"))  # beside 3 -> 5
+    assert [(a.tail, a.head, a.label) for a in fold(diagram, 7).arrows] == [(0, 1, "")]
+
+
+def test_a_step_that_reads_a_value_twice_keeps_both_arrows():
+    diagram = chain(["", "", "a", "a"])
+    diagram.arrows.append(Arrow(1, 3, "value", "x2"))
+    assert [(a.tail, a.head, a.label) for a in fold(diagram, 500, depth=1).arrows] == [
+        (0, 1, ""),
+        (1, 2, ""),
+        (0, 1, "x2"),
+    ]
+
+
+# --- by module -----------------------------------------------------------------------------------------------------
+
+
+def test_modules_of_a_depth_are_one_box_each_however_small_the_graph():
+    diagram = chain(["a.x", "a.x", "a.y", "b", "b.z", "b.z", ""])
+    assert titles(fold(diagram, 500, depth=1)) == ["a", "b", "Op6"]
+    deeper = fold(diagram, 500, depth=2)
+    assert [vertex.kind for vertex in deeper.vertices] == ["group", "operation", "operation", "group", "operation"]
+    assert [vertex.title for vertex in deeper.vertices if vertex.kind == "group"] == ["a.x", "b.z"]
+    assert deeper.caption.endswith("14 boxes drawn as 5: modules folded.\nThe .dot text has every one of them.")
+
+
+def test_where_nothing_is_nested_this_deep_only_parameters_go_inside():
+    folded = fold(chain(["a", "a"]), 500, depth=3)
+    assert [vertex.kind for vertex in folded.vertices] == ["operation", "operation"]
+    assert folded.vertices[0].notes == ("10 parameters",)
+    assert folded.caption == "10 parameters"
+
+
+def test_what_is_no_part_of_the_model_stays_beside_it():
+    diagram = chain(["a", "a"])
+    diagram.vertices[0] = Vertex("input", "image", shape="(1, 3)")
+    diagram.vertices[2] = Vertex("input", "a.running_mean", scope=diagram.vertices[3].scope)
+    assert titles(fold(diagram, 500, depth=2)) == ["image", "Op0", "Op1"]
+
+
+def test_a_depth_is_folded_further_where_it_does_not_fit():
+    folded = fold(chain([f"a.{i}" for i in range(10) for _ in range(2)]), 5, depth=2)
+    assert titles(folded) == ["a"]
+
+
+def test_facts_are_those_of_all_operations_inside():
+    diagram = chain(["a", "a", "a"])
+    for i, vertex in enumerate(v for v in diagram.vertices if not v.is_tensor):
+        vertex.facts, vertex.shape = Facts(10**i, gradient=float(i)), f"({i},)"
+    (box,) = fold(diagram, 500, depth=1).vertices
+    assert (box.facts.multiply_adds, box.facts.gradient, box.shape) == (111, 2.0, "(2,)")
+    diagram.backward = True  # then the first box is that of the last operation
+    (box,) = fold(diagram, 500, depth=1).vertices
+    assert (box.facts.multiply_adds, box.facts.gradient, box.shape) == (111, 0.0, "(0,)")
+
+
+def test_a_box_says_which_blocks_it_stands_for_and_their_class():
+    diagram = chain(["l.0", "l.0", "l.1", "l.1"])
+    scope = diagram.vertices[1].scope
+    scope.kind = "Block"
+    diagram.repeats = {scope: Repeat(3, "l.2")}
+    first, second = fold(diagram, 500, depth=2).vertices
+    assert (first.title, first.notes[:3]) == ("l.0 ... l.2", ("Block", "3 alike, the first:", "2 operations"))
+    assert second.notes[0] == "2 operations"

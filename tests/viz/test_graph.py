@@ -4,14 +4,16 @@ import re
 import sys
 import sysconfig
 from html import unescape
+from time import perf_counter
 from weakref import ref
 
 import numpy as np
 import pytest
 
-from tinygrad_cnn import Function, Tensor, grad, nn, no_grad
+from tinygrad_cnn import Function, Tensor, enable_grad, grad, nn, no_grad, trace
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.models.lenet import LeNet5
+from tinygrad_cnn.models import LeNet5, resnet50
+from tinygrad_cnn.state import generator_state
 from tinygrad_cnn.viz import Graph, draw_graph
 
 
@@ -280,6 +282,165 @@ def test_a_drawing_keeps_no_graph_alive():
     assert "Exp" in graph.dot
 
 
+# --- traces, facts, modules ----------------------------------------------------------------------------------------
+
+
+def lenet_trace(record=True):
+    model = LeNet5()
+    images = Tensor(np.random.default_rng(0).random((2, 1, 28, 28), dtype=np.float32))
+    with enable_grad() if record else no_grad(), trace(model) as t:
+        F.cross_entropy(model(images), Tensor(np.arange(2)))
+    return t
+
+
+PLAIN = ("multiply_adds", "receptive_field")
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+def test_a_trace_and_a_loss_give_the_same_drawing(direction):
+    t = lenet_trace()
+    drawn = draw_graph(t, direction=direction, show=PLAIN)
+    assert drawn.dot == draw_graph(t[-1].output, t.model, direction=direction).dot
+
+
+def test_a_trace_without_gradients_has_the_same_values():
+    drawn = draw_graph(lenet_trace(record=False), show=PLAIN)
+    assert len(boxes(drawn)) == 26
+    assert edges(drawn) == edges(draw_graph(lenet_trace(), show=PLAIN))
+    with pytest.raises(ValueError, match="has no graph"):
+        draw_graph(lenet_trace(record=False), direction="backward")
+
+
+def test_a_trace_of_arrays():
+    with trace(nn.Identity()) as t:
+        F.exp(F.add(np.ones(2), 1.5))
+    assert list(boxes(draw_graph(t, show=())).values()) == [
+        "input|(2,) float64",
+        "Add|x2 = 1.5|(2,) float64",
+        "Exp|(2,) float64",
+        "output|(2,) float64",
+    ]
+
+
+def test_a_traced_product_with_itself_keeps_both_edges_at_every_depth():
+    x = leaf(3)
+    with trace(nn.Identity()) as t:
+        (x * x).sum()
+    graph = draw_graph(t, names={"x": x})
+    assert edges(graph)[:2] == [("x", "Mul", ""), ("x", "Mul", "")]
+    svg = draw_graph(t, depth=1).render()
+    assert svg.count(b'class="edge"') == 4
+
+
+def test_a_trace_may_be_drawn_after_backward_but_not_its_gradients():
+    t = lenet_trace()
+    before = edges(draw_graph(t))
+    t[-1].output.backward()
+    assert edges(draw_graph(t)) == before
+    for direction in ("backward", "both"):
+        with pytest.raises(RuntimeError, match=r"already used and freed by backward"):
+            draw_graph(t, direction=direction)
+
+
+def test_boxes_tell_what_is_asked_for():
+    t = lenet_trace()
+    text = boxes(draw_graph(t, names={"images": t[0].inputs[0]}))
+    conv = next(box for box in text.values() if box.startswith("Conv2d"))
+    assert re.fullmatch(
+        r"Conv2d\|5 x 5, padding 2\|235,200 multiply-adds, sees 5 x 5\|[\d.]+ .?s, 37.6 kB\|\(2, 6, 28, 28\)", conv
+    )
+    assert "images|(2, 1, 28, 28)" in text.values()
+    assert "Conv2d|5 x 5, padding 2|(2, 6, 28, 28)" in boxes(draw_graph(t, show=[])).values()
+    shown = boxes(draw_graph(t, show=["gradients"])).values()
+    assert all("gradient " in box for box in shown if "input" not in box and "output" not in box)
+    assert "833,040 multiply-adds" in draw_graph(t).dot
+    assert re.search(r"117 kB of results, [\d.]+ .?s<", draw_graph(t).dot)
+
+
+def test_norms_of_gradients_are_those_of_backward():
+    model, loss = lenet_loss()
+    shown = boxes(draw_graph(loss, model, direction="backward", show=["gradients"]))
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        norm = float(np.linalg.norm(parameter.grad.numpy()))
+        text = next(
+            box for box in shown.values() if box.split("|")[0] == f"{name.split('.')[-1]}.grad" and f"{norm:.3g}" in box
+        )
+        assert f"gradient {norm:.3g}|{parameter.shape}" in text
+
+
+def test_thumbnails_show_images_and_maps():
+    svg = draw_graph(lenet_trace(), show=["thumbnails"]).render()
+    assert svg.count(b"data:image/png;base64,") == 13  # the image, and all results but the loss
+    assert draw_graph(lenet_trace(), show=["thumbnails"]).dot.count("IMG") == 0
+
+
+def test_tooltips_have_formula_shapes_and_what_is_kept():
+    model, loss = lenet_loss()
+    svg = draw_graph(loss, model).render().decode()
+    linear = [title for title in re.findall(r"<title>([^<]*)</title>", svg) if title.startswith("Linear")][-1]
+    assert unescape(linear).splitlines()[-3:] == [
+        "y[n, o] = b[o] + sum over i of x[n, i] * w[o, i].",
+        "x (2, 84), w (10, 84), b (10,) -> (2, 10)",
+        "kept for backward: x, w (4.03 kB)",
+    ]
+
+
+def test_by_module():
+    t = lenet_trace()
+    svg = draw_graph(t, depth=1, show=PLAIN).render().decode()
+    titles = re.findall(r"<title>([^,<]*)", svg)
+    assert sorted(titles) == ["CrossEntropy", "classifier", "features", "input", "input", "output"]
+    assert "59,134 parameters" in svg
+    assert "117,840 multiply-adds" in svg
+    assert "sees 16 x 16" in svg
+
+
+def model_state(model):
+    tensors = (*model.parameters(), *model.buffers())
+    return [t.data.tobytes() for t in tensors], [t.grad for t in tensors], [m.training for m in model.modules()]
+
+
+def test_a_drawing_changes_nothing():
+    t = lenet_trace()
+    before, random = model_state(t.model), generator_state()
+    for direction in ("forward", "backward", "both"):
+        draw_graph(t, direction=direction, show=("time", "gradients", "thumbnails")).render()
+    assert model_state(t.model) == before
+    assert generator_state() == random
+    t[-1].output.backward()  # the graph is still there
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    model = resnet50()
+    with trace(model) as t:
+        F.cross_entropy(model(Tensor(np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))), np.arange(2))
+    return t
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
+@pytest.mark.parametrize("depth", [None, 3, 2])
+def test_resnet50_is_legible_and_quickly_drawn(resnet, direction, depth):
+    start = perf_counter()
+    svg = draw_graph(resnet, direction=direction, depth=depth).render()
+    assert perf_counter() - start < 3
+    width, scale = re.search(rb'<svg width="([\d.]+)pt".*?viewBox="[\d.]+ [\d.]+ ([\d.]+)', svg, re.DOTALL).groups()
+    pixels = 96 / 72  # of a point, in a browser at 100 %
+    assert float(width) * pixels <= 1600.5
+    smallest = min(map(float, re.findall(rb'font-size="([\d.]+)"', svg)))
+    assert smallest * float(width) / float(scale) * pixels >= 9
+    assert svg.count(b"Bottleneck") >= 8
+    assert b"3 alike" in svg  # of layer2, the blocks 1 to 3
+
+
+def test_resnet50_by_module_fits_a_page(resnet):
+    svg = draw_graph(resnet, depth=2, show=PLAIN).render().decode()
+    assert svg.count('class="node"') == 19
+    assert "5 alike, the first:" in svg
+    assert "<title>layer3.1 ... layer3.5, Bottleneck, 5 alike, the first:, 10 operations, 1,117,184 parameters" in svg
+
+
 # --- files and notebooks -------------------------------------------------------------------------------------------
 
 
@@ -370,6 +531,13 @@ def test_what_was_not_recorded_cannot_be_drawn():
         ({"output": [np.ones(2)]}, TypeError, "output 0 must be a Tensor, got ndarray"),
         ({"model": {"w": 1}}, TypeError, "model must be a Module.*got dict"),
         ({"direction": "sideways"}, ValueError, "'forward', 'backward' or 'both', got 'sideways'"),
+        ({"depth": 0}, ValueError, "depth must be None or an int of at least 1, got 0"),
+        ({"depth": True}, ValueError, "depth must be None or an int of at least 1, got True"),
+        ({"show": ["speed"]}, ValueError, r"show must hold some of 'multiply_adds', .*, got \['speed'\]"),
+        ({"show": "time"}, ValueError, "show must hold some of"),
+        ({"show": ["thumbnails"]}, ValueError, "thumbnails need the values: draw a trace"),
+        ({"show": ["gradients"]}, ValueError, r"gradients are shown of one number.*shape \(2,\)"),
+        ({"output": [leaf(1), leaf(1)], "show": ["gradients"]}, ValueError, "of one output such as the loss, got 2"),
         ({"max_nodes": 2}, ValueError, "at least 3, got 2"),
         ({"max_nodes": True}, ValueError, "at least 3, got True"),
     ],

@@ -6,7 +6,7 @@ what remains has no cycle, whatever the graph.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinygrad_cnn.viz.diagram import Arrow, Diagram, Scope, Vertex
@@ -84,24 +84,39 @@ class _Folding:
         if len(groups) + len(loose) > self.limit:
             return False
         new = {i: owner[step] for step, i in enumerate(self.steps)} | {i: -1 - i for i in loose}
-        ends = ((new.get(a.tail), new.get(a.head), a.kind) for a in self.diagram.arrows)
-        arrows = {end for end in ends if None not in end and end[0] != end[1]}  # the others are inside of a box
-        return len(arrows) <= _ARROWS_PER_VERTEX * self.limit
+        several = {g for g, group in enumerate(groups) if group.stop - group.start > 1}
+        return len(self.joined_arrows(new, several)) <= _ARROWS_PER_VERTEX * self.limit
+
+    def joined_arrows(self, new: Mapping[int, int], several: Container[int]) -> dict[Hashable, list[Arrow]]:
+        """Return the arrows between boxes, those that are drawn as one together; ``several`` are boxes of many steps.
+
+        What is neither tail nor head of a box is inside of one. Between two single steps every arrow stays.
+        """
+        found: dict[Hashable, list[Arrow]] = {}
+        for i, arrow in enumerate(self.diagram.arrows):
+            tail, head = new.get(arrow.tail), new.get(arrow.head)
+            if tail is not None and head is not None and tail != head:
+                alone = not (self.crowded or tail in several or head in several)
+                found.setdefault((tail, head, arrow.kind, i if alone else -1), []).append(arrow)
+        return found
 
     def owners(self, groups: Sequence[_Group]) -> list[int]:
         return [g for g, group in enumerate(groups) for _ in range(group.start, group.stop)]
 
     def home(self, tensor: int, groups: Sequence[_Group], owner: Sequence[int]) -> int | None:
-        """Return the box into which a tensor disappears: that of all its users, if it holds several steps."""
+        """Return the box into which a tensor disappears: that of all its users, if it is one.
+
+        Parts of the model disappear into boxes of several steps, with a depth into all; what it is called with does not
+        as long as there is room.
+        """
         homes = {owner[step] for step in self.users[tensor]}
-        if len(homes) == 1:
-            (g,) = homes
-            if self.crowded or groups[g].stop - groups[g].start > 1:
-                return g
-            vertex = self.diagram.vertices[tensor]
-            if self.depth is not None and (vertex.kind == "parameter" or vertex.scope is not None):
-                return g
-        return None
+        if len(homes) != 1:
+            return None
+        (g,) = homes
+        vertex = self.diagram.vertices[tensor]
+        part = vertex.kind == "parameter" or vertex.scope is not None
+        several = groups[g].stop - groups[g].start > 1
+        return g if self.crowded or (part and (several or self.depth is not None)) else None
 
     # --- the three ways to make fewer boxes --------------------------------------------------------------------
 
@@ -181,20 +196,13 @@ class _Folding:
     def drawn(self, groups: Sequence[_Group]) -> Diagram:
         vertices: list[Vertex] = []
         new = self.new_places(groups, vertices)
-        ends: dict[tuple[int, int, str], set[Hashable]] = {}
-        label: dict[tuple[int, int, str], str] = {}
-        for arrow in self.diagram.arrows:
-            key = (new[arrow.tail], new[arrow.head], arrow.kind)
-            if key[0] != key[1]:
-                gradient = arrow.kind == "gradient"  # a value that is read twice is one, gradients are added
-                ends.setdefault(key, set()).add((arrow.tail, arrow.head) if gradient else arrow.tail)
-                label[key] = arrow.label
-        for (tail, head, kind), distinct in ends.items():
-            if len(ends) > _LEGIBLE * len(vertices):
-                label[tail, head, kind] = ""
-            elif len(distinct) > 1:
-                label[tail, head, kind] = f"{len(distinct):,} {'gradients' if kind == 'gradient' else 'values'}"
-        arrows = [Arrow(*key, label[key]) for key in ends]
+        several = {i for i, vertex in enumerate(vertices) if vertex.operations > 1}
+        joined = list(self.joined_arrows(new, several).values())
+        legible = len(joined) <= _LEGIBLE * len(vertices)
+        arrows = [
+            Arrow(new[first.tail], new[first.head], first.kind, _label([first, *others]) if legible else "")
+            for first, *others in joined
+        ]
         return replace(self.diagram, vertices=vertices, arrows=arrows)
 
     def new_places(self, groups: Sequence[_Group], vertices: list[Vertex]) -> dict[int, int]:
@@ -228,6 +236,16 @@ class _Folding:
         operations = sum(old[i].operations for i in members)
         notes = (*group.notes, f"{operations:,} operations", *weights)
         return Vertex("group", group.title, notes, result.shape, group.scope, operations, parameters, facts)
+
+
+def _label(merged: Sequence[Arrow]) -> str:
+    """Return the label of one arrow that stands for several."""
+    if len(merged) == 1:
+        return merged[0].label
+    if merged[0].kind == "gradient":
+        return f"{len(merged):,} gradients"  # which are added
+    values = len({arrow.tail for arrow in merged})  # one that is read twice is still one
+    return f"{values:,} values" if values > 1 else ""
 
 
 def _join(groups: Sequence[_Group], title: str, notes: tuple[str, ...], pattern: Hashable) -> _Group:
