@@ -388,7 +388,7 @@ def test_tooltips_have_formula_shapes_and_what_is_kept():
 
 def test_by_module():
     t = lenet_trace()
-    svg = draw_graph(t, depth=1, show=PLAIN).render().decode()
+    svg = unescape(draw_graph(t, depth=1, show=PLAIN).render().decode())
     titles = re.findall(r"<title>([^,<]*)", svg)
     assert sorted(titles) == ["CrossEntropy", "classifier", "features", "input", "input", "output"]
     assert "59,134 parameters" in svg
