@@ -60,12 +60,12 @@ def test_strongest(model):
     dataset = synthetic_digits(20)
     x = Tensor(dataset[:2][0])
     t = record_calls(model, x)
-    text = sections.strongest(model, dataset, layers(t, x, None, 32), 10).body
+    text = sections.strongest(model, dataset, layers(t, x, None, 32), (28, 28), 10).body
     assert text.count("<div>") == 16
-    assert sections.strongest(model, dataset, layers(t, x, ["features.conv1"], 32), 10) is None
+    assert sections.strongest(model, dataset, layers(t, x, ["features.conv1"], 32), (28, 28), 10) is None
     model = LeNet5(generator=np.random.default_rng(0))
     model.features.conv2.bias.data[3] = -1000
-    text = sections.strongest(model, dataset, layers(t, x, None, 32), 10).body
+    text = sections.strongest(model, dataset, layers(t, x, None, 32), (28, 28), 10).body
     assert "<small>3</small>silent" in text
 
 

@@ -50,8 +50,10 @@ def test_what_units_see_is_told_exactly(model, shape, compact):
     t, x = traced(model, *shape)
     for call in chosen(t):
         if len(call.shape) == 4:
-            sees = seen(t, call, x)
-            np.testing.assert_array_equal(boxes(sees, *call.shape[2:]), receptive_field(t, call).boxes())
+            sees, reach = seen(t, call, x)
+            expected = receptive_field(t, call).boxes()
+            np.testing.assert_array_equal(boxes(sees, *call.shape[2:]), expected)
+            assert reach == tuple((expected[..., 1] - expected[..., 0]).max((0, 1)))
             if compact:
                 assert isinstance(sees["rows"], dict)
                 assert isinstance(sees["columns"], dict)
@@ -59,9 +61,9 @@ def test_what_units_see_is_told_exactly(model, shape, compact):
 
 def test_bins_of_different_sizes_are_listed_and_vectors_see_all():
     t, x = traced(Odd(), 1, 1, 13, 17)
-    assert isinstance(seen(t, t["adaptive"], x)["columns"], list)
+    assert isinstance(seen(t, t["adaptive"], x)[0]["columns"], list)
     t, x = traced(LeNet5(), 1, 1, 28, 28)
-    assert boxes(seen(t, t["classifier.fc3"], x), 1, 1).tolist() == [[[[0, 28], [0, 28]]]]
+    assert boxes(seen(t, t["classifier.fc3"], x)[0], 1, 1).tolist() == [[[[0, 28], [0, 28]]]]
 
 
 def test_what_nobody_knows_is_none():
@@ -73,7 +75,7 @@ def test_what_nobody_knows_is_none():
             self.scale = nn.Parameter(np.zeros(1))
 
     t, x = traced(Constant(), 1, 1, 3, 3)
-    assert seen(t, t["relu"], x) is None
+    assert seen(t, t["relu"], x) == (None, (0, 0))
 
 
 def test_the_maps_that_are_drawn():

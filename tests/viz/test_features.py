@@ -8,8 +8,9 @@ import pytest
 from tinygrad_cnn import Tensor, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.analysis import record_calls
+from tinygrad_cnn.analysis.strongest import Activation
 from tinygrad_cnn.models import LeNet5
-from tinygrad_cnn.viz.features import feature_map_image, feature_maps, save_feature_maps
+from tinygrad_cnn.viz.features import feature_map_image, feature_maps, save_feature_maps, strongest_image
 from tinygrad_cnn.viz.grid import image_grid, to_bytes
 
 
@@ -75,3 +76,22 @@ def test_a_picture_of_several_addresses(net, tmp_path):
     assert os.listdir(tmp_path) == ["maps.svg"]
     with pytest.raises(ValueError, match="there are no calls to draw"):
         save_feature_maps([], path)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_regions_stand_in_rows_and_have_grey_borders(channels):
+    region = np.arange(channels * 6.0).reshape(channels, 2, 3)
+    inner = Activation(2.0, 0, (0, 0), ((0, 2), (0, 3)), region)
+    corner = Activation(1.0, 1, (0, 0), ((0, 1), (1, 3)), region[:, :1, 1:], ((1, 0), (0, 1)))
+    silent = Activation(0.0, 2, (0, 0), ((0, 2), (0, 3)), region)
+    image = strongest_image([[inner, corner, silent], [silent], [corner]], scale=1)
+    grey = image[..., 0] if channels == 3 else image
+    assert image.shape == ((8, 7, 3) if channels == 3 else (8, 7))
+    assert grey[0, 4:].tolist() == [128] * 3
+    assert grey[1, 6] == 128
+    assert grey[1, 4] < grey[1, 5] < 256
+    assert (grey[3:5] == 255).all()  # the second channel did not answer
+    np.testing.assert_array_equal(grey[6:, :3], grey[:2, 4:])
+    assert strongest_image([[inner]]).shape[:2] == (32, 48)
+    with pytest.raises(ValueError, match="no activation is greater than 0"):
+        strongest_image([[silent], []])

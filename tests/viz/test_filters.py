@@ -36,11 +36,11 @@ def test_more_channels_are_a_row_of_parts_on_one_scale():
     assert (joint[:2].min(), joint[:2].max()) != (joint[3:].min(), joint[3:].max())
     assert (joint == 0).sum() == 1
     beside = filter_image(w, scale=1, columns=2)
-    np.testing.assert_array_equal(np.hstack([beside[:, :15], beside[:, 17:]]), np.hstack([image[:2], image[3:]]))
+    np.testing.assert_array_equal(np.hstack([beside[:, :15], beside[:, 19:]]), np.hstack([image[:2], image[3:]]))
 
 
 def test_sizes():
-    assert filter_image(conv(1, 6, 5, 5)).shape == (35, 6 * 35 + 5)
+    assert filter_image(conv(1, 6, 5, 5)).shape == (35, 6 * 35 + 5 * 3)
     assert filter_image(conv(4, 100, 1, 1), scale=1, most=3).shape == (5, 5)
 
 

@@ -88,7 +88,7 @@ def report(
         sections.feature_maps(layers, x, shown, labels, classes),
         sections.filters(model, most),
         sections.activity(model, data, batch_size),
-        sections.strongest(model, data, layers, batch_size),
+        sections.strongest(model, data, layers, x.shape[2:], batch_size),
         sections.confusion(found, classes) if found else None,
         sections.worst(model, batches, found, classes, layer, mistakes) if found else None,
     ]

@@ -140,9 +140,10 @@ def _layer(layer: Layer) -> Markup:
     call, image = layer.call, layer.image(0)
     shape = " × ".join(map(str, call.shape[1:]))
     rest = f", the first {layer.maps} of {call.shape[1]}" if layer.maps < call.shape[1] else ""
+    sees = f"; a unit sees {layer.reach[0]} × {layer.reach[1]} pixels" if layer.sees and layer.size != (1, 1) else ""
     return element(
         "figure",
-        element("figcaption", element("b", call.address), f" {call.op}, {shape}{rest}", element("output")),
+        element("figcaption", element("b", call.address), f" {call.op}, {shape}{rest}{sees}", element("output")),
         element("div", picture(image, alt=f"feature maps of {call.address}"), class_="layered"),
         class_="layer",
     )
@@ -154,9 +155,10 @@ def filters(model: Module, most: int) -> Section | None:
     for path, module in model.named_modules():
         if isinstance(module, Conv2d) and max(module.weight.shape[2:]) > 1 and len(figures) < 3:
             shape = " × ".join(map(str, module.weight.shape))
-            scale = 8 if module.weight.shape[1] in (1, 3) else 4
-            strip = filter_image(module.weight.data[:1, :most], scale=scale).shape[1]
-            image = filter_image(module, most=most, scale=scale, columns=max(1, WIDTH // (strip + 2 * scale)))
+            single = module.weight.shape[1] in (1, 3)
+            scale = 8 if single else 4
+            strip = filter_image(module.weight.data[:1], most=most, scale=scale).shape[1] + 2 * scale
+            image = filter_image(module, most=most, scale=scale, columns=16 if single else max(1, WIDTH // strip))
             caption = element("figcaption", element("b", path), f" {shape}")
             figures.append(element("figure", caption, picture(image, alt=f"filters of {path}")))
     if not figures:
@@ -232,12 +234,16 @@ def worst(
     return Section("mistakes", "Worst mistakes", said, element("div", *cards, class_="cards"))
 
 
-def strongest(model: Module, data: Any, layers: Sequence[Layer], batch_size: int) -> Section | None:
-    """Return what excites the units of the deepest rectified maps most, cut out by their receptive fields."""
-    deep = [layer.call for layer in layers if len(layer.call.shape) == 4 and layer.call.op in RECTIFIERS and layer.sees]
-    if not deep:
+def strongest(
+    model: Module, data: Any, layers: Sequence[Layer], size: Sequence[int], batch_size: int
+) -> Section | None:
+    """Return what excites the units of the deepest rectified maps most that see parts of the image."""
+    rectified = [layer for layer in layers if len(layer.call.shape) == 4 and layer.call.op in RECTIFIERS and layer.sees]
+    if not rectified:
         return None
-    call = deep[-1]
+    # What sees the whole image tells no parts of it.
+    partial = [layer for layer in rectified if all(2 * a <= b for a, b in zip(layer.reach, size, strict=True))]
+    call = (partial or rectified[:1])[-1].call
     channels = range(min(call.shape[1], 16))
     found = strongest_activations(model, data, call.address, channels, count=6, batch_size=batch_size)
     rows = []

@@ -16,6 +16,7 @@ from tinygrad_cnn.functional.activation import LeakyReLU, PReLU, ReLU, Sigmoid, 
 from tinygrad_cnn.functional.curves import Curve
 from tinygrad_cnn.functional.dropout import Dropout
 from tinygrad_cnn.functional.norm import BatchNorm, BatchNormFixed
+from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.report.markup import data_uri
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call, Trace
@@ -42,6 +43,7 @@ class Layer:
         scale: pixels for each unit.
         columns: maps in a row.
         sees: what the units see, as `seen` tells it; None where that is not known.
+        reach: height and width of the largest box that a unit sees, (0, 0) where that is not known.
     """
 
     call: Call
@@ -49,6 +51,7 @@ class Layer:
     scale: int
     columns: int
     sees: dict[str, Any] | None
+    reach: Pair
 
     @property
     def size(self) -> tuple[int, int]:
@@ -106,7 +109,7 @@ def layers(t: Trace, x: Tensor, addresses: Sequence[str] | None, most: int) -> l
         width = 1 if is_vector else call.shape[3]
         scale = 12 if is_vector else max(1, round(_TILE / width))
         rows = -(-maps // max(1, (WIDTH + _GAP) // (width * scale + _GAP)))
-        found.append(Layer(call, maps, scale, -(-maps // rows), seen(t, call, x)))
+        found.append(Layer(call, maps, scale, -(-maps // rows), *seen(t, call, x)))
     return found
 
 
@@ -133,8 +136,8 @@ def chosen(t: Trace) -> list[Call]:
     return calls
 
 
-def seen(t: Trace, call: Call, x: Tensor) -> dict[str, Any] | None:
-    """Return the boxes of the image that the units of a call see, in as few numbers as possible.
+def seen(t: Trace, call: Call, x: Tensor) -> tuple[dict[str, Any] | None, Pair]:
+    """Return the boxes of the image that the units of a call see, in as few numbers as possible, and the largest sides.
 
     Along an axis either {"start", "step", "size", "limit"}: unit i sees [start + i*step, start + i*step + size),
     clipped to the image; or a list of [start, stop], one for each unit. Where rows and columns do not go apart, "boxes"
@@ -144,13 +147,14 @@ def seen(t: Trace, call: Call, x: Tensor) -> dict[str, Any] | None:
         field = receptive_field(t, call, relative_to=x)
         boxes = field.boxes() if len(call.shape) == 4 else np.array(field.box()).reshape(1, 1, 2, 2)
     except (ValueError, NotImplementedError):  # it does not depend on the image, or nobody knows
-        return None
+        return None, (0, 0)
+    reach = int(np.ptp(boxes[:, :, 0], axis=2).max()), int(np.ptp(boxes[:, :, 1], axis=2).max())
     height, width = field.image_size
     rows, columns = boxes[:, :1, 0], boxes[:1, :, 1]  # (OH, 1, 2) and (1, OW, 2)
     if not ((boxes[:, :, 0] == rows).all() and (boxes[:, :, 1] == columns).all()):
-        return {"boxes": boxes.reshape(-1, 4).tolist()}
+        return {"boxes": boxes.reshape(-1, 4).tolist()}, reach
     regular = field.regular or (None, None)
-    return {"rows": _axis(rows[:, 0], regular[0], height), "columns": _axis(columns[0], regular[1], width)}
+    return {"rows": _axis(rows[:, 0], regular[0], height), "columns": _axis(columns[0], regular[1], width)}, reach
 
 
 def _axis(intervals: np.ndarray, axis: Axis | None, limit: int) -> Any:

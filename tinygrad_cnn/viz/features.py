@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinygrad_cnn.analysis.strongest import Activation
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call
 from tinygrad_cnn.viz.figure import MUTED, drawing_style, new_figure, save_picture
-from tinygrad_cnn.viz.grid import image_grid, to_bytes
+from tinygrad_cnn.viz.grid import PAPER, image_grid, to_bytes
 
 _TILE = 48  # pixels that a map has at least along its longer side, unless a scale is given
+_OUTSIDE = 128  # grey
 
 
 def feature_map_image(
@@ -74,6 +76,49 @@ def feature_maps(source: Call | Tensor | np.ndarray, sample: int = 0) -> np.ndar
         raise IndexError(f"feature_maps: there is no sample {sample} in a batch of {len(x)}")
     image = x[sample]
     return image.reshape(len(image), *(1,) * (3 - image.ndim), *image.shape[1:])
+
+
+def strongest_image(found: Sequence[Sequence[Activation]], scale: int | None = None) -> np.ndarray:
+    """Return the regions that `strongest_activations` found as a grid: a row for each channel, strongest first.
+
+    Each region has its own brightness. What a unit sees beyond the border of the image is grey; where a channel did not
+    answer, nothing is drawn.
+
+    Args:
+        found: for each channel its activations.
+        scale: pixels for each pixel, along both axes; None makes small regions visible.
+
+    Returns:
+        uint8 (rows, columns), with a third axis of 3 where images have three channels.
+
+    Raises:
+        ValueError: no activation is greater than 0.
+
+    >>> from tinygrad_cnn.analysis import strongest_activations
+    >>> from tinygrad_cnn.models import LeNet5
+    >>> x = np.random.default_rng(0).standard_normal((5, 1, 28, 28))
+    >>> found = strongest_activations(LeNet5(), x, "features.conv2", [0, 1, 2], count=4)
+    >>> strongest_image(found, scale=1).shape  # three rows of four regions of 14 x 14
+    (44, 59)
+    """
+    drawn = [[_region(a) for a in row if a.value > 0] for row in found]
+    tiles = [tile for row in drawn for tile in row]
+    if not tiles:
+        raise ValueError("strongest_image: there is nothing to draw: no activation is greater than 0")
+    height, width = (max(tile.shape[i] for tile in tiles) for i in (0, 1))
+    columns = max(map(len, drawn))
+    cells = np.full((len(drawn) * columns, height, width, *tiles[0].shape[2:]), PAPER, np.uint8)
+    for i, row in enumerate(drawn):
+        for j, tile in enumerate(row):
+            cells[i * columns + j, : tile.shape[0], : tile.shape[1]] = tile
+    return image_grid(cells, columns, scale or -(-_TILE // max(height, width)))
+
+
+def _region(activation: Activation) -> np.ndarray:
+    region = activation.region
+    image = region.transpose(1, 2, 0) if len(region) == 3 else region.mean(0)
+    borders = [*activation.outside, *[(0, 0)] * (image.ndim - 2)]
+    return np.pad(to_bytes(image[None])[0], borders, constant_values=_OUTSIDE)
 
 
 def save_feature_maps(

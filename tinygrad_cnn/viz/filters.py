@@ -48,10 +48,11 @@ def filter_image(
         raise ValueError(f"filter_image: expected a layer with a weight (O, I, KH, KW), such as nn.Conv2d, got {what}")
     w = w[:most]
     scale = scale or -(-_TILE // max(w.shape[2:]))
+    gap = max(1, scale // 2)
     if w.shape[1] == 3:
-        return image_grid(to_bytes(w.transpose(0, 2, 3, 1), joint), columns, scale)  # (O, KH, KW, 3)
+        return image_grid(to_bytes(w.transpose(0, 2, 3, 1), joint), columns, scale, gap)  # (O, KH, KW, 3)
     filters = to_bytes(w.reshape(len(w), -1, w.shape[3]), joint).reshape(w.shape)[:, :most]
     if w.shape[1] == 1:
-        return image_grid(filters[:, 0], columns, scale)
-    strips = np.stack([image_grid(parts, len(parts), scale) for parts in filters])
-    return image_grid(strips, columns or 1, gap=1 if columns is None else 2 * scale)
+        return image_grid(filters[:, 0], columns, scale, gap)
+    strips = np.stack([image_grid(parts, len(parts), scale, gap) for parts in filters])
+    return image_grid(strips, columns or 1, gap=gap if columns is None else 4 * gap)
