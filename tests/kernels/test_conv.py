@@ -283,3 +283,16 @@ def test_nan_and_infinity_stay_where_they_belong(case: str, dtype: type, value: 
         gx = conv_input_grad.conv2d_input_grad(u, w, shapes.x, *shapes.geometry)
         expected = reference.conv2d_input_grad(u, w, shapes.x, *shapes.geometry)
         np.testing.assert_array_equal(np.isfinite(gx), np.isfinite(expected))
+
+
+@pytest.mark.parametrize(("width", "stride", "lanes"), [(64, 1, False), (64, 2, False), (12, 1, True), (64, 3, True)])
+def test_many_images_lie_in_lanes_unless_their_rows_are_wide(width: int, stride: int, lanes: bool) -> None:
+    rng = np.random.default_rng(4)
+    x, w = rng.standard_normal((16, 8, 4, width)).astype(np.float32), rng.standard_normal((16, 8, 3, 3)).astype("f")
+    window = Window((3, 3), (1, stride), ((1, 1), (1, 1)), (1, 1))
+    geometry: Any = window.stride, window.padding, window.dilation, 1
+    expected = reference.conv2d(x, w, None, *geometry)
+    assert conv.goes_in_lanes(x, expected.shape[1:], window, 72) is lanes
+    assert error(conv.conv2d(x, w, None, *geometry), expected) <= 2e-6
+    gx = reference.conv2d_input_grad(expected, w, x.shape, *geometry)
+    assert error(conv_input_grad.conv2d_input_grad(expected, w, x.shape, *geometry), gx) <= 2e-6

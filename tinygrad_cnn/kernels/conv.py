@@ -168,7 +168,7 @@ def conv2d(
     if conv_pointwise.pays(window, x.shape, o, groups, x.dtype):
         conv_pointwise.convolve(False, x, w, b, y)
         return y
-    if conv_lanes.pays(n, x.shape[1:], y.shape[1:], taps, stride, x.dtype):
+    if goes_in_lanes(x, y.shape[1:], window, taps):
         conv_lanes.convolve(False, x, w, b, y, window, groups)
         return y
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
@@ -185,6 +185,18 @@ def conv2d(
         *plan.phase, rows, VECTORS[rows], work=work,
     )  # fmt: skip
     return y
+
+
+def goes_in_lanes(x: np.ndarray, y: tuple[int, ...], window: Window, taps: int) -> bool:
+    """Say whether images lie in the lanes of vectors (conv_lanes.py) for the convolution of x to maps y (O, OH, OW)."""
+    (n, *image), stride = x.shape, window.stride
+    pitch = -(-window.padded((image[1], image[2]))[1] // stride[1])
+    return not is_wide(pitch, y[2], stride) and conv_lanes.pays(n, tuple(image), y, taps, stride, x.dtype)
+
+
+def is_wide(pitch: int, width: int, stride: Pair) -> bool:
+    """Say whether so little of a row is padding that tiles of the flat image beat images in the lanes of vectors."""
+    return stride[1] <= 2 and 100 * pitch <= 106 * width
 
 
 def parts_of(n: int, groups: int, size: int) -> int:

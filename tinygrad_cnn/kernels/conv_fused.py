@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_cnn.kernels import activation, buffers, conv_lanes, conv_pointwise, norm, pool_2x2, winograd
-from tinygrad_cnn.kernels.conv import conv2d
+from tinygrad_cnn.kernels.conv import conv2d, goes_in_lanes
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 
 
@@ -29,7 +29,7 @@ def conv2d_fused(
     taps = depth * size[0] * size[1]
     m = winograd.choose(x.dtype, x.shape, w.shape, stride, padding, dilation, groups)
     plain = m or conv_pointwise.pays(window, x.shape, o, groups, x.dtype)
-    if 0 not in shape and not plain and conv_lanes.pays(n, x.shape[1:], (o, oh, ow), taps, stride, x.dtype):
+    if 0 not in shape and not plain and goes_in_lanes(x, (o, oh, ow), window, taps):
         y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), np.uint8)
         a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
         conv_lanes.convolve(False, x, w, b, y, window, groups, index, a, c, relu)

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import SLACK, bands_for, pack, parts_of, scratch, sums_at
+from tinygrad_cnn.kernels.conv import SLACK, bands_for, is_wide, pack, parts_of, scratch, sums_at
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strided import join_run
 from tinygrad_cnn.kernels.tile import VECTORS, copy_run, rows_for
@@ -146,7 +146,8 @@ def conv2d_input_grad(
     if conv_pointwise.pays(window, gy.shape, c, groups, gy.dtype):
         conv_pointwise.convolve(True, gy, w, None, gx)
         return gx
-    if conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, stride, gy.dtype):
+    wide = is_wide(plan.pitch * stride[1], width, stride)
+    if not wide and conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, stride, gy.dtype):
         conv_lanes.convolve(True, gy, w, None, gx, window, groups)
         return gx
     rows, parts = rows_for(c // groups), parts_of(n, groups, gy[0].nbytes)
