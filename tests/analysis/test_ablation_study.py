@@ -92,9 +92,13 @@ def test_each_address_of_a_trained_network():
         def evaluate(model):
             return labels, model(x).data.argmax(1)
 
-        study = ablate_each(model, ["classifier.fc3", "features.conv1"], evaluate)
+        study = ablate_each(model, ["classifier.fc3", "features.conv1", ("classifier.fc3", (0, 1))], evaluate)
     assert study.accuracy().value == 1
+    assert ablation_study(lambda parts, seed: (LABELS[:3], LABELS[[0, 1, seed]]), [], [1, 2]).accuracy()[1:] == (0, 1)
     assert set(study.predictions["classifier.fc3"][0]) == {0}  # all scores are 0
+    assert study.variants[-1] == "classifier.fc3[0, 1]"
+    kept = study.predictions["classifier.fc3[0, 1]"][0]
+    np.testing.assert_array_equal(kept[labels > 1], labels[labels > 1])
     np.testing.assert_array_equal(evaluate(model)[1], labels)
     with pytest.raises(KeyError, match="did not come by 'conv9'"):
         ablate_each(model, ["conv9"], evaluate)

@@ -58,7 +58,8 @@ class AblationStudy:
         """Return the part of the images that a variant gets right."""
         right = self._right(variant)
         if len(right) > 1:
-            return over_runs(right.mean(1))
+            value, low, high = over_runs(right.mean(1))
+            return Interval(value, max(low, 0.0), min(high, 1.0))
         n, p, z2 = right.size, right.mean(), _NORMAL**2
         middle = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = _NORMAL * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
@@ -167,7 +168,7 @@ def ablation_study(
 
 def ablate_each(
     model: Module,
-    addresses: Iterable[str],
+    addresses: Iterable[str | tuple[str, Sequence[int]]],
     evaluate: Callable[[Module], tuple[Any, Any]],
     mode: str = "zero",
     generator: np.random.Generator | None = None,
@@ -179,21 +180,23 @@ def ablate_each(
 
     Args:
         model: the network.
-        addresses: as `ablate` takes them.
+        addresses: as `ablate` takes them; or with channels, as ("conv1", [3]), which the study calls "conv1[3]".
         evaluate: called as evaluate(model); returns the true and the predicted classes, both (N,).
         mode: what stands in the place of the result; see `ablate`.
         generator: draws shuffles and noise; None is the default generator.
 
     >>> from tinygrad_cnn.models import LeNet5
     >>> x, labels = np.zeros((4, 1, 28, 28), np.float32), np.array([0, 1, 2, 3])
-    >>> study = ablate_each(LeNet5(), ["features.conv1"], lambda model: (labels, model(x).data.argmax(1)))
-    >>> study.variants
-    ['full', 'features.conv1']
+    >>> score = lambda model: (labels, model(x).data.argmax(1))
+    >>> ablate_each(LeNet5(), ["features.conv1", ("features.conv2", [3])], score).variants
+    ['full', 'features.conv1', 'features.conv2[3]']
     """
     found = {FULL: [evaluate(model)]}
-    for address in addresses:
-        with ablate(model, address, mode, generator=generator):
-            found[address] = [evaluate(model)]
+    for part in addresses:
+        address, channels = (part, None) if isinstance(part, str) else part
+        name = address if channels is None else f"{address}{list(channels)}"
+        with ablate(model, address, mode, channels, generator):
+            found[name] = [evaluate(model)]
     return _study("ablate_each", found)
 
 
