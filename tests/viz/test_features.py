@@ -44,6 +44,10 @@ def test_small_maps_are_enlarged_and_channels_chosen(net):
     assert feature_map_image(t["features.pool1"], channels=[5, 0]).shape == (56, 2 * 56 + 1)
     assert feature_map_image(t["classifier.fc1"]).shape == (8 * 12 + 7, 16 * 12 + 15)
     two = feature_map_image(t["features.pool1"], channels=[5, 0], scale=1)
+    scores = t["classifier.fc3"].output.data[:1].reshape(10, 1, 1)
+    np.testing.assert_array_equal(
+        feature_map_image(t["classifier.fc3"], scale=1, columns=10)[0, ::2], to_bytes(scores, True).ravel()
+    )
     np.testing.assert_array_equal(two[:, :14], to_bytes(t["features.pool1"].output.data[0])[5])
 
 

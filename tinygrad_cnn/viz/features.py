@@ -15,6 +15,7 @@ from tinygrad_cnn.viz.grid import PAPER, image_grid, to_bytes
 
 _TILE = 48  # pixels that a map has at least along its longer side, unless a scale is given
 _OUTSIDE = 128  # grey
+_COLUMNS = 8  # maps in a row of a figure
 
 
 def feature_map_image(
@@ -31,7 +32,7 @@ def feature_map_image(
     Args:
         source: a call of a trace, ``t["features.conv1"]``, or its values (N, C, H, W), (N, C, L) or (N, C).
         sample: which image of the batch.
-        joint: one scale of brightness for all maps; else each map has its own.
+        joint: one scale of brightness for all maps, as always for the units of a vector; else each map has its own.
         channels: which maps, in which order; None takes all.
         columns: maps in a row.
         scale: pixels for each unit, along both axes; None makes small maps visible.
@@ -57,7 +58,8 @@ def feature_map_image(
         maps = maps[list(channels)]
     if scale is None:
         scale = -(-_TILE // max(maps.shape[1:])) if max(maps.shape[1:]) > 1 else 12
-    return image_grid(to_bytes(maps, joint), columns, scale)
+    is_vector = maps.shape[1:] == (1, 1)  # a map of one unit has no brightness of its own
+    return image_grid(to_bytes(maps, joint or is_vector), columns, scale)
 
 
 def feature_maps(source: Call | Tensor | np.ndarray, sample: int = 0) -> np.ndarray:
@@ -111,7 +113,8 @@ def strongest_image(found: Sequence[Sequence[Activation]], scale: int | None = N
     for i, row in enumerate(drawn):
         for j, tile in enumerate(row):
             cells[i * columns + j, : tile.shape[0], : tile.shape[1]] = tile
-    return image_grid(cells, columns, scale or -(-_TILE // max(height, width)))
+    scale = scale or -(-_TILE // max(height, width))
+    return image_grid(cells, columns, scale, gap=scale)
 
 
 def _region(activation: Activation) -> np.ndarray:
@@ -149,11 +152,14 @@ def save_feature_maps(
     grids, heads = [], []
     for call in calls:
         maps = feature_maps(call, sample)
-        drawn = range(min(most, len(maps)))
-        flat = maps.shape[1:] == (1, 1)
-        columns = 2 * most if flat else min(most, 8)
-        drawn = range(len(maps)) if flat else drawn
-        grids.append(feature_map_image(call, sample, joint=joint, channels=drawn, columns=columns))
+        is_vector = maps.shape[1:] == (1, 1)
+        columns = _COLUMNS * (4 if is_vector else 1)
+        drawn = range(len(maps) if is_vector else min(most, len(maps)))
+        grid = feature_map_image(call, sample, joint=joint, channels=drawn, columns=columns)
+        if len(drawn) < columns:  # the maps of all addresses have one size
+            cell = (grid.shape[1] + 1) // len(drawn)
+            grid = np.pad(grid, [(0, 0), (0, (columns - len(drawn)) * cell)], constant_values=PAPER)
+        grids.append(grid)
         size = " x ".join(map(str, call.shape[1:]))
         heads.append(f"{call.address}: {size}{'' if len(drawn) == len(maps) else f', the first {len(drawn)}'}")
     with drawing_style():
