@@ -423,7 +423,7 @@ def resnet():
 @pytest.mark.parametrize("depth", [None, 3, 2])
 def test_resnet50_is_legible_and_quickly_drawn(resnet, direction, depth):
     start = perf_counter()
-    svg = draw_graph(resnet, direction=direction, depth=depth).render()
+    svg = draw_graph(resnet, direction=direction, depth=depth, show=PLAIN).render()
     assert perf_counter() - start < 3
     width, scale = re.search(rb'<svg width="([\d.]+)pt".*?viewBox="[\d.]+ [\d.]+ ([\d.]+)', svg, re.DOTALL).groups()
     pixels = 96 / 72  # of a point, in a browser at 100 %
@@ -432,6 +432,13 @@ def test_resnet50_is_legible_and_quickly_drawn(resnet, direction, depth):
     assert smallest * float(width) / float(scale) * pixels >= 9
     assert svg.count(b"Bottleneck") >= 8
     assert b"3 alike" in svg  # of layer2, the blocks 1 to 3
+
+
+def test_a_picture_that_would_be_too_wide_has_its_parameters_inside():
+    xs, ws = ([leaf(2, 3) for _ in range(30)], [leaf(4, 3) for _ in range(30)])
+    graph = draw_graph([F.linear(x, w) for x, w in zip(xs, ws, strict=True)], names={"x": xs[0]})
+    assert len(boxes(graph)) == 120
+    assert graph.render().count(b'class="node"') == 60
 
 
 def test_resnet50_by_module_fits_a_page(resnet):

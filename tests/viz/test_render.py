@@ -12,7 +12,7 @@ from graphviz.backend import dot_command
 from tinygrad_cnn.viz.diagram import Arrow, Diagram, Vertex, scopes
 from tinygrad_cnn.viz.facts import Facts
 from tinygrad_cnn.viz.png import png_bytes
-from tinygrad_cnn.viz.render import render, run_dot
+from tinygrad_cnn.viz.render import is_legible, render, run_dot
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
@@ -72,6 +72,7 @@ def test_a_wide_picture_is_made_smaller_as_long_as_its_text_is_legible():
         return render(Diagram([Vertex("operation", "Convolution") for _ in range(n)], []), "svg")
 
     narrow, wide, widest = (size(row(n)) for n in (5, 12, 40))
+    assert [is_legible(row(n)) for n in (5, 12, 40)] == [True, True, False]
     assert narrow[0] < 1000
     assert narrow[2] == pytest.approx(13 * 4 / 3)
     assert wide[0] == pytest.approx(1600, abs=2)

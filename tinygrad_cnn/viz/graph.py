@@ -21,7 +21,7 @@ from tinygrad_cnn.viz.drawing import CAPTIONS, Direction, Subject, draw, parts
 from tinygrad_cnn.viz.facts import KNOWN, SHOWN, forward_facts, gradient_norms, key
 from tinygrad_cnn.viz.fold import fold
 from tinygrad_cnn.viz.recorded import calls_before, calls_of
-from tinygrad_cnn.viz.render import render
+from tinygrad_cnn.viz.render import is_legible, render
 from tinygrad_cnn.viz.repeats import roll_up
 
 
@@ -44,7 +44,8 @@ class Graph:
         """Return the picture as ``svg`` or ``png``.
 
         Blocks that are alike are drawn once, and a large graph is folded to at most ``max_nodes`` boxes; the caption
-        then says how. Thumbnails are in the ``svg`` only.
+        then says how. An ``svg`` that would be wider than 1,600 pixels, or have letters of less than 9, is drawn with
+        parameters inside of the boxes. Thumbnails are in the ``svg`` only.
 
         Raises:
             ValueError: the format is another one.
@@ -52,7 +53,12 @@ class Graph:
         """
         if format not in ("svg", "png"):
             raise ValueError(f"Graph.render: format must be 'svg' or 'png', got {format!r}")
-        return render(fold(roll_up(self._diagram), self._max_nodes, self._depth), format)
+        rolled = roll_up(self._diagram)
+        picture = render(fold(rolled, self._max_nodes, self._depth), format)
+        if self._depth is None and format == "svg" and not is_legible(picture):
+            deeper = 1 + max(vertex.scope.depth if vertex.scope else 0 for vertex in rolled.vertices)
+            picture = render(fold(rolled, self._max_nodes, deeper), format)
+        return picture
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the graph as ``.svg``, ``.png`` or ``.dot``; beside a picture always its complete ``.dot`` text.

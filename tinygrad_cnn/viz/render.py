@@ -52,6 +52,12 @@ def render(diagram: Diagram, format: str) -> bytes:
     return _SIZE.sub(_fitted, _BEGINNING.sub(_with_title, svg), count=1)
 
 
+def is_legible(svg: bytes) -> bool:
+    """Say whether a picture is no wider than 1,600 pixels, with letters of at least 9."""
+    found = _SIZE.search(svg)
+    return found is None or float(found[1]) <= _WIDEST + 0.5
+
+
 def _with_title(found: re.Match[bytes]) -> bytes:
     beginning, inner, tooltip = found.groups()
     return beginning + (b"<title>%b</title>\n%b<a>" % (tooltip, inner) if inner else b"")
