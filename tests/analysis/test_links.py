@@ -48,6 +48,8 @@ LINKS = [
     Along((0, 1), (3, 4), ()),
     Moved(numbered(IMAGE).reshape(1, 2, 60), IMAGE),
     Moved(np.array([[[1, 0, 2]], [[3, 3, 0]]]), (1, 3)),
+    Moved(numbered((2, 3, 1, 1)).reshape(1, 2, 3), (2, 3, 1, 1)),
+    Moved(np.array([[[1, 0]]]), (1, 1)),
     Turned(Product(ROWS, np.ones((2, 3)))),
     Several([Product(ROWS, np.ones((2, 3))), Product(np.ones((4, 6)), np.eye(2, 3))]),
 ]

@@ -3,6 +3,7 @@
 from tinygrad_cnn.analysis.ablation import ablate
 from tinygrad_cnn.analysis.ablation_study import AblationStudy, ablate_each, ablation_study
 from tinygrad_cnn.analysis.activations import Activities, activities
+from tinygrad_cnn.analysis.effective_field import EffectiveField, effective_field
 from tinygrad_cnn.analysis.explain import Explanation, explain
 from tinygrad_cnn.analysis.field import Field, receptive_field, units_seeing
 from tinygrad_cnn.analysis.formulas import Formula, formula
@@ -21,6 +22,7 @@ __all__ = [
     "Activation",
     "Activities",
     "Blame",
+    "EffectiveField",
     "Explanation",
     "Field",
     "Formula",
@@ -35,6 +37,7 @@ __all__ = [
     "ablation_study",
     "activities",
     "blame_nonfinite",
+    "effective_field",
     "explain",
     "find_nonfinite",
     "formula",

@@ -183,6 +183,10 @@ class Moved(Link):
         super().__init__(x, numbers.shape[1:])
         self.numbers = numbers
 
+    @property
+    def whole(self) -> bool:
+        return math.prod(places(self.x)) == 1 and bool(self.numbers.any(0).all())
+
     def back(self, mask: ndarray) -> ndarray:
         seen = np.zeros(math.prod(places(self.x)) + 1, bool)
         seen[self.numbers[:, spread(mask, self.y)]] = True
