@@ -23,11 +23,13 @@ from tinygrad_cnn.functional.joining import Cat, Pad
 from tinygrad_cnn.functional.label import OneHot
 from tinygrad_cnn.functional.linalg import Linear, MatMul
 from tinygrad_cnn.functional.loss import LabelLoss, MSELoss
-from tinygrad_cnn.functional.loss_binary import BinaryCrossEntropy
+from tinygrad_cnn.functional.loss_binary import BCEWithLogits, BinaryCrossEntropy
+from tinygrad_cnn.functional.loss_difference import SmoothL1Loss
 from tinygrad_cnn.functional.lrn import LocalResponseNorm
+from tinygrad_cnn.functional.max_unpool import MaxUnpool
 from tinygrad_cnn.functional.norm import BatchNorm, BatchNormFixed
 from tinygrad_cnn.functional.norm_groups import GroupNorm
-from tinygrad_cnn.functional.picking import Gather, GatherAdjoint
+from tinygrad_cnn.functional.picking import Gather, GatherAdjoint, ScatterAdd
 from tinygrad_cnn.functional.pool import (
     AdaptiveAvgPool2d,
     AdaptiveAvgPool2dGrad,
@@ -115,12 +117,13 @@ def _none(function: Function, inputs: tuple[Shape, ...], output: Shape) -> int:
 
 for _kind in (
     *(Reshape, Permute, Expand, SumTo, Index, Scatter, SetItem, Mask, Cat, Pad, Unfold, Fold),  # they move things
-    *(Gather, GatherAdjoint, TakeAlong, PutAlong, ArgExtremum, OneHot),
+    *(Gather, GatherAdjoint, ScatterAdd, TakeAlong, PutAlong, ArgExtremum, OneHot),
     *(Elementwise, ReLU, LeakyReLU, PReLU, Sigmoid, Tanh, HardChoice, Curve, Dropout),  # each element alone
-    *(Reduction, CumSum, Softmax, LogSoftmax, LabelLoss, MSELoss, BinaryCrossEntropy),  # sums
+    *(Reduction, CumSum, Softmax, LogSoftmax),  # sums
+    *(LabelLoss, MSELoss, SmoothL1Loss, BinaryCrossEntropy, BCEWithLogits),
     *(BatchNorm, BatchNormFixed, GroupNorm, LocalResponseNorm),
     *(MaxPool2d, MaxPoolScatter, MaxPoolGather, AvgPool2d, AvgPool2dGrad, AdaptiveAvgPool2d, AdaptiveAvgPool2dGrad),
-    *(AdaptiveMaxPool2d, RoIPool, RoIScatter, RoIGather, RoIAlign, RoIAlignGrad),
+    *(AdaptiveMaxPool2d, MaxUnpool, RoIPool, RoIScatter, RoIGather, RoIAlign, RoIAlignGrad),
     *(Resize, Sample, SampleInputGrad, SampleWeightGrad),
 ):
     multiply_adds.register(_kind, _none)

@@ -12,6 +12,7 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.elementwise import where
 from tinygrad_cnn.functional.reduce import Reduction, sum
 from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, ndim_of, reshape
+from tinygrad_cnn.kernels import along as kernel
 from tinygrad_cnn.state import place
 
 
@@ -61,9 +62,7 @@ class PutAlong(Function):
         self.index, self.axis, self.x_shape = index, axis, x_shape
 
     def forward(self, gy: ndarray) -> ndarray:
-        gx = np.zeros(self.x_shape, gy.dtype)
-        np.put_along_axis(gx, self.index, gy, self.axis)
-        return gx
+        return kernel.gather_grad(gy, self.index, self.axis, self.x_shape[self.axis])
 
     def grad_gy(self, ggx: Any) -> Any:
         return TakeAlong(self.index, self.axis).apply(ggx)
@@ -77,7 +76,7 @@ class TakeAlong(Function):
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
-        return np.take_along_axis(x, self.index, self.axis)
+        return (kernel.gather if x.dtype.kind == "f" else np.take_along_axis)(x, self.index, self.axis)
 
     def grad_x(self, gy: Any) -> Any:
         return PutAlong(self.index, self.axis, self.x_shape).apply(gy)

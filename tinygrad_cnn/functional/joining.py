@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.elementwise import FLOAT64, result_type
 from tinygrad_cnn.functional.indexing import read
 from tinygrad_cnn.functional.shape import array_shape, axis_index, unsqueeze
+from tinygrad_cnn.kernels import joining as kernel
 from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
@@ -24,15 +26,19 @@ class Cat(Function):
 
     def forward(self, *xs: ndarray) -> ndarray:
         self.cuts = np.cumsum([0, *(x.shape[self.axis] for x in xs)]).tolist()
+        if xs[0].dtype.kind == "f" and len({x.dtype for x in xs}) == 1:
+            return kernel.cat(xs, self.axis)
         y = np.concatenate(xs, self.axis)
         return y.astype(result_type(*xs), copy=False) if y.dtype == FLOAT64 else y  # integers meet floats as float32
 
     def backward(self, gy: Any) -> list[Any]:
-        before = (slice(None),) * self.axis
+        def piece(start: int, stop: int) -> Any:
+            if type(gy) is ndarray:
+                return kernel.cut(gy, self.axis, start, stop)
+            return read(gy, (*(slice(None),) * self.axis, slice(start, stop)))
+
         pieces = zip(self.cuts[:-1], self.cuts[1:], strict=True)
-        return [
-            read(gy, (*before, slice(start, stop))) if self.needs(i) else None for i, (start, stop) in enumerate(pieces)
-        ]
+        return [piece(start, stop) if self.needs(i) else None for i, (start, stop) in enumerate(pieces)]
 
 
 def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any:
@@ -76,6 +82,10 @@ class Pad(Function):
         self.widths, self.value = widths, value
 
     def forward(self, x: ndarray) -> ndarray:
+        if x.dtype.kind == "f" and x.ndim > 1 and not any(map(any, self.widths[:-2])):
+            rows, columns = self.widths[-2:]
+            y = kernel.pad(x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]), rows, columns, self.value)
+            return y.reshape(*x.shape[:-2], *y.shape[1:])
         crop = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, self.widths, strict=True))
         grow = [(max(a, 0), max(b, 0)) for a, b in self.widths]
         return np.pad(x[crop], grow, constant_values=self.value)

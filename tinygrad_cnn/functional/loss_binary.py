@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable
@@ -14,6 +16,7 @@ from tinygrad_cnn.functional.elementwise import clamp, log, neg, where
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduction import check_pair, reduced
 from tinygrad_cnn.functional.shape import expand
+from tinygrad_cnn.kernels import loss_pairs as kernel
 from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
@@ -34,6 +37,24 @@ class BinaryCrossEntropy(Function):
 
     def grad_target(self, gy: Any, x: Any) -> Any:
         return gy * (_log(1 - x) - _log(x))
+
+
+class BCEWithLogits(Function):
+    """The sum of the binary cross-entropies of sigmoid(x), over ``divisor``."""
+
+    def __init__(self, divisor: int) -> None:
+        self.divisor = divisor or math.nan  # the mean of nothing
+
+    def forward(self, x: ndarray, target: ndarray) -> ndarray:
+        return np.asarray(kernel.binary_cross_entropy_with_logits(x, target) / self.divisor, x.dtype)
+
+    def grad_x(self, gy: Any, x: Any, target: Any) -> Any:
+        if type(gy) is ndarray:
+            return kernel.binary_cross_entropy_with_logits_grad(float(gy) / self.divisor, x, target)
+        return (sigmoid(x) - target) * (gy / self.divisor)
+
+    def grad_target(self, gy: Any, x: Any) -> Any:
+        return x * (gy / -self.divisor)
 
 
 def _times(op: str, losses: Any, **weight: Any) -> Any:
@@ -102,6 +123,8 @@ def binary_cross_entropy_with_logits(
     """
     op = "binary_cross_entropy_with_logits"
     check_pair(op, input, target, reduction)
+    if weight is None and pos_weight is None and reduction != "none":
+        return BCEWithLogits(math.prod(input.shape) if reduction == "mean" else 1).apply(input, target)
     yes, no = _times(op, logsigmoid(input), pos_weight=pos_weight), logsigmoid(neg(input))
     return reduced(_times(op, neg(add(mul(target, yes), mul(sub(1, target), no))), weight=weight), reduction)
 

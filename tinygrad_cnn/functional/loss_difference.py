@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.arithmetic import div, mul, sub
-from tinygrad_cnn.functional.elementwise import abs, exp, log, where
+from tinygrad_cnn.functional.elementwise import abs, clamp, exp, log, where
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.reduction import check_pair, reduced
+from tinygrad_cnn.kernels import loss_pairs as kernel
 from tinygrad_cnn.state import place
+
+
+class SmoothL1Loss(Function):
+    """The sum of d*d / (2*beta) where d = |x - t| < beta, and d - beta/2 elsewhere, over ``divisor``; beta > 0."""
+
+    def __init__(self, beta: float, divisor: float) -> None:
+        self.beta, self.divisor = beta, divisor or math.nan  # the mean of nothing
+
+    def forward(self, x: ndarray, target: ndarray) -> ndarray:
+        return np.asarray(kernel.smooth_l1_loss(x, target, self.beta) / self.divisor, x.dtype)
+
+    def grad_x(self, gy: Any, x: Any, target: Any) -> Any:
+        if type(gy) is ndarray:
+            return kernel.smooth_l1_loss_grad(float(gy) / self.divisor, x, target, self.beta)
+        return clamp(x - target, -self.beta, self.beta) * (gy / (self.divisor * self.beta))
+
+    def grad_target(self, gy: Any, x: Any, target: Any) -> Any:
+        return self.grad_x(gy, target, x)
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -35,6 +59,8 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     check_pair("smooth_l1_loss", input, target, reduction)
     if not beta >= 0:
         raise ValueError(f"{place('smooth_l1_loss')}: beta must not be negative, got {beta}")
+    if beta and reduction != "none":
+        return SmoothL1Loss(beta, math.prod(input.shape) if reduction == "mean" else 1).apply(input, target)
     d = abs(sub(input, target))
     return reduced(where(d < beta, mul(mul(d, d), 0.5 / beta), sub(d, 0.5 * beta)) if beta else d, reduction)
 
@@ -51,6 +77,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     check_pair("huber_loss", input, target, reduction)
     if not delta > 0:
         raise ValueError(f"{place('huber_loss')}: delta must be positive, got {delta}")
+    if reduction != "none":
+        count = math.prod(input.shape) if reduction == "mean" else 1
+        return SmoothL1Loss(delta, count / delta).apply(input, target)
     d = abs(sub(input, target))
     return reduced(where(d <= delta, mul(mul(d, d), 0.5), mul(sub(d, 0.5 * delta), delta)), reduction)
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.autograd import Variable
-from tinygrad_cnn.functional.pool import MaxPoolScatter, images, like
-from tinygrad_cnn.functional.shape import reshape, shape_of
+from tinygrad_cnn.autograd import Function, Variable
+from tinygrad_cnn.functional.pool import MaxPoolGather, images, like
+from tinygrad_cnn.functional.shape import shape_of
+from tinygrad_cnn.kernels import along as kernel
 from tinygrad_cnn.kernels.geometry import check_elements, for_axes
 from tinygrad_cnn.state import place
+
+
+class MaxUnpool(Function):
+    """Zeros of a shape, with each value of x put at its index in the plane (planes, values); the last one stays."""
+
+    keeps = ("index",)
+
+    def __init__(self, places: ndarray, shape: Any) -> None:
+        self.places, self.shape = places, shape
+
+    def forward(self, x: ndarray) -> ndarray:
+        y, index = kernel.put(x.reshape(self.places.shape), self.places, math.prod(self.shape[2:]))
+        self.index = index.reshape(x.shape)
+        return y.reshape(self.shape)
+
+    def grad_x(self, gy: Any) -> Any:
+        return MaxPoolGather(self.index, self.shape).apply(gy)
 
 
 def max_unpool1d(
@@ -91,17 +110,8 @@ def _unpool(
         raise IndexError(
             f"{place(op)}: indices reach from {index.min()} to {index.max()}, an image of {image} has 0 to {pixels - 1}"
         )
-    places = index.reshape(*shape[:2], -1).astype(np.int64)
-    y = MaxPoolScatter(_last(places, pixels), shape).apply(reshape(x, places.shape))
-    return like(input, y)
-
-
-def _last(places: ndarray, pixels: int) -> ndarray:
-    """Return the places with -1 wherever the same one comes again later."""
-    order = np.broadcast_to(np.arange(places.shape[2]), places.shape)
-    last = np.zeros((*places.shape[:2], pixels), np.int64)
-    np.maximum.at(last, (*np.indices(places.shape, sparse=True)[:2], places), order)
-    return np.where(np.take_along_axis(last, places, 2) == order, places, -1)
+    places = index.reshape(math.prod(shape[:2]), math.prod(index.shape[-axes:])).astype(np.int64)
+    return like(input, MaxUnpool(places, shape).apply(x))
 
 
 def _image(op: str, axes: int, x: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:

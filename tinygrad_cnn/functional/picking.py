@@ -8,9 +8,10 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable
-from tinygrad_cnn.functional.arithmetic import add
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.shape import Shape, axis_index, expand, ndim_of
+from tinygrad_cnn.kernels import along as kernel
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.state import place
 
 
@@ -27,7 +28,9 @@ class Gather(Function):
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
-        return np.take_along_axis(_corner(x, self.index, self.axis), self.index, self.axis)
+        corner = _corner(x, self.index, self.axis)
+        pick = kernel.gather if x.dtype.kind == "f" else np.take_along_axis
+        return pick(corner, self.index, self.axis)
 
     def grad_x(self, gy: Any) -> Any:
         return GatherAdjoint(self.index, self.axis, self.x_shape).apply(gy)
@@ -40,19 +43,33 @@ class GatherAdjoint(Function):
         self.index, self.axis, self.x_shape = index, axis, x_shape
 
     def forward(self, gy: ndarray) -> ndarray:
+        sums = kernel.gather_grad(gy, self.index, self.axis, self.x_shape[self.axis])
+        if sums.shape == self.x_shape:
+            return sums
         gx = np.zeros(self.x_shape, gy.dtype)
-        index, g = np.moveaxis(self.index, self.axis, -1), np.moveaxis(gy, self.axis, -1)  # (..., K)
-        if not index.size:
-            return gx
-        size = self.x_shape[self.axis]
-        row = np.arange(index[..., 0].size).reshape(*index.shape[:-1], 1) * size
-        # one long histogram: bin (row, index) receives the weights gy
-        sums = np.bincount((row + index).ravel(), g.ravel(), row.size * size).reshape(*index.shape[:-1], -1)
-        _corner(gx, self.index, self.axis)[...] = np.moveaxis(sums, -1, self.axis)
+        _corner(gx, self.index, self.axis)[...] = sums
         return gx
 
     def grad_gy(self, ggx: Any) -> Any:
         return Gather(self.index, self.axis).apply(ggx)
+
+
+class ScatterAdd(Function):
+    """x, with each src added at its index."""
+
+    def __init__(self, index: ndarray, axis: int) -> None:
+        self.index, self.axis = index, axis
+
+    def forward(self, x: ndarray, src: ndarray) -> ndarray:
+        y = GatherAdjoint(self.index, self.axis, x.shape).forward(src)
+        y += x
+        return y
+
+    def grad_x(self, gy: Any) -> Any:
+        return gy
+
+    def grad_src(self, gy: Any) -> Any:
+        return Gather(self.index, self.axis).apply(gy)
 
 
 def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray, int]:
@@ -68,7 +85,8 @@ def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray
             f"{place(op)}: index {array.shape} must have as many axes as the input {shape} and be no larger, but along "
             f"dim {axis}"
         )
-    array = array.astype(np.int64)  # a copy: later writes to the caller's index must not reach backward
+    given, array = array, buffers.empty(array.shape, np.int64)
+    array[...] = given  # a copy: later writes to the caller's index must not reach backward
     if array.size and not 0 <= array.min() <= array.max() < shape[axis]:
         wrong = array.min() if array.min() < 0 else array.max()
         raise IndexError(f"{place(op)}: index {wrong} is out of range: dim {axis} has size {shape[axis]}")
@@ -118,7 +136,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
         raise ValueError(f"{place('scatter_add')}: src {src.shape} must be at least as large as index {picked.shape}")
     if src.shape != picked.shape:
         src = src[tuple(map(slice, picked.shape))]
-    return add(input, GatherAdjoint(picked, axis, input.shape).apply(src))
+    return ScatterAdd(picked, axis).apply(input, src)
 
 
 def take_along_axis(arr: Any, indices: Any, axis: int = -1) -> Any:

@@ -9,17 +9,37 @@ from numpy import ndarray
 
 from tinygrad_cnn.functional.extremum import TakeAlong
 from tinygrad_cnn.functional.shape import axis_index, either, ndim_of
+from tinygrad_cnn.kernels import along as kernel
 from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
+
+FEW = 32  # so many are found in one pass, without sorting the others
 
 
 def _order(x: ndarray, axis: int, descending: bool) -> ndarray:
     """Return the indices that sort x, equal elements in their own order; NaN counts as the largest number."""
+    if x.dtype == np.float32:
+        return _order_of_bits(x, axis, descending)
     if not descending:
         return np.argsort(x, axis, kind="stable")
     # Backwards twice: the reversal also turns the order of equal elements round.
     order = np.argsort(np.flip(x, axis), axis, kind="stable")
     return np.ascontiguousarray(x.shape[axis] - 1 - np.flip(order, axis))
+
+
+def _order_of_bits(x: ndarray, axis: int, descending: bool) -> ndarray:
+    """Sort 64-bit integers, which is quick: the number as one that is ordered alike, and the index below it."""
+    bits = (x + np.float32(0)).view(np.int32)  # -0 has become 0
+    bits ^= (bits >> 31) & 0x7FFFFFFF  # of negative numbers, the larger magnitude is the smaller one
+    bits[np.isnan(x)] = 0x7FFFFFFF
+    if descending:
+        np.invert(bits, bits)
+    keys = bits.astype(np.int64)
+    keys <<= 32
+    keys |= np.arange(x.shape[axis]).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    keys.sort(axis)
+    keys &= 0xFFFFFFFF
+    return keys
 
 
 def _array(input: Any) -> ndarray:
@@ -74,8 +94,13 @@ def topk(
     at = _axis("topk", input, either("topk", dim, axis))
     if whole("topk", "k", k, 0) > input.shape[at]:
         raise ValueError(f"{place('topk')}: k must be from 0 to {input.shape[at]}, the size of dim {at}, got {k!r}")
+    x = _array(input)
+    if 0 < k <= FEW and x.dtype.kind == "f" and x.size:
+        rows = np.moveaxis(x, at, -1)
+        order = kernel.first(rows.reshape(-1, x.shape[at]), int(k), largest).reshape(*rows.shape[:-1], int(k))
+        return _taken(input, np.moveaxis(order, -1, at), at)
     first = (slice(None),) * at + (slice(k),)
-    return _taken(input, _order(_array(input), at, largest)[first], at)
+    return _taken(input, _order(x, at, largest)[first], at)
 
 
 def _axis(op: str, input: Any, dim: int | None) -> int:

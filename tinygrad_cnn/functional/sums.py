@@ -10,28 +10,28 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.arithmetic import ne, pow
-from tinygrad_cnn.functional.arrangement import flip
 from tinygrad_cnn.functional.elementwise import abs, astype, exp, sign, where
 from tinygrad_cnn.functional.extremum import amax, amin
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import Reduction, sum
 from tinygrad_cnn.functional.shape import axes_tuple, axis_index, either, ndim_of
+from tinygrad_cnn.kernels import along as kernel
 from tinygrad_cnn.state import place
 
 
 class CumSum(Function):
     """The sum of all elements up to each one; the adjoint sums from each one on."""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    def __init__(self, axis: int, backward: bool = False) -> None:
+        self.axis, self.from_the_end = axis, backward
 
     def forward(self, x: ndarray) -> ndarray:
-        is_float = x.dtype.kind == "f"
-        y = np.cumsum(np.asarray(x, order="C"), self.axis, np.float64 if is_float else np.int64)
-        return y.astype(x.dtype) if is_float else y
+        if x.dtype.kind == "f":
+            return kernel.cumsum(x, self.axis, self.from_the_end)
+        return np.cumsum(x, self.axis, np.int64)
 
     def grad_x(self, gy: Any) -> Any:
-        return flip(CumSum(self.axis).apply(flip(gy, self.axis)), self.axis)
+        return CumSum(self.axis, not self.from_the_end).apply(gy)
 
 
 class LogSumExp(Reduction):

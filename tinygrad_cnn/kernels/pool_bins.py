@@ -28,15 +28,12 @@ def _largest(
         region, channel = i // channels, i % channels
         plane = x[image[region] * channels + channel]
         for ph in range(rows.shape[1]):
-            top, bottom = rows[region, ph]
             for pw in range(columns.shape[1]):
-                left, right = columns[region, pw]
                 best, where = x.dtype.type(-np.inf), -1
-                for h in range(top, bottom):
-                    line = plane[h, left:right]
-                    for w in range(len(line)):
-                        if not line[w] <= best or where < 0:  # larger, or NaN
-                            best, where = line[w], h * width + left + w
+                for h in range(rows[region, ph, 0], rows[region, ph, 1]):
+                    for w in range(columns[region, pw, 0], columns[region, pw, 1]):
+                        if not plane[h, w] <= best or where < 0:  # larger, or NaN
+                            best, where = plane[h, w], h * width + w
                 y[region, channel, ph, pw] = best if where >= 0 else x.dtype.type(0)
                 index[region, channel, ph, pw] = where
 
@@ -112,9 +109,9 @@ def _points(
                 total = 0.0
                 for a in range(rows.shape[2]):
                     if down[region, ph, a] != 0:
-                        line, sum_of_line = plane[rows[region, ph, a]], 0.0
+                        h, sum_of_line = rows[region, ph, a], 0.0
                         for b in range(columns.shape[2]):
-                            sum_of_line += across[region, pw, b] * line[columns[region, pw, b]]
+                            sum_of_line += across[region, pw, b] * plane[h, columns[region, pw, b]]
                         total += down[region, ph, a] * sum_of_line
                 y[region, channel, ph, pw] = total
 
@@ -132,12 +129,12 @@ def _to_points(
                 continue
             for ph in range(rows.shape[1]):
                 for a in range(rows.shape[2]):
-                    line = gx[i, rows[region, ph, a]]
+                    h = rows[region, ph, a]
                     if down[region, ph, a] != 0:
                         for pw in range(columns.shape[1]):
                             share = gy[region, i % channels, ph, pw] * down[region, ph, a]
                             for b in range(columns.shape[2]):
-                                line[columns[region, pw, b]] += share * across[region, pw, b]
+                                gx[i, h, columns[region, pw, b]] += share * across[region, pw, b]
 
 
 def point_bins(x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down: ndarray, across: ndarray) -> ndarray:
