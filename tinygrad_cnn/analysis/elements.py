@@ -168,7 +168,7 @@ def _index(at: Sequence[Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{float(value):.4g}"
+    return f"{float(value) + 0.0:.4g}"  # + 0: a product of 0 and -1 is -0
 
 
 def _terms(terms: ndarray, name: Any) -> str:
