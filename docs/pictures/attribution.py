@@ -91,44 +91,42 @@ def draw(title: str, model: nn.Module, image: np.ndarray, label: int, queries: d
                 axis.set_title(name, fontsize=8, pad=3)
         content = BytesIO()
         figure.savefig(content, format="png", dpi=80)
-    return packed(Image.open(content))
+    small = BytesIO()
+    Image.open(content).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return small.getvalue()
 
 
-def packed(image: Image.Image, scale: float = 1) -> bytes:
-    """Return an image as a PNG of 128 colours."""
-    image = image.convert("RGB").resize((round(scale * image.width), round(scale * image.height)))
-    content = BytesIO()
-    image.quantize(128, dither=Image.Dither.NONE).save(content, "png", optimize=True)
-    return content.getvalue()
-
-
-def of_example(name: str, scale: float = 1, **arguments: Any) -> bytes:
-    """Return the picture that an example writes."""
+def of_example(name: str, **arguments: Any) -> bytes:
+    """Return the picture that an example writes: a PNG where it is grey, a JPEG where it has colours."""
     with TemporaryDirectory() as folder:
         output = Path(folder) / "picture.png"
         script = Path(__file__).parents[2] / "examples" / f"{name}.py"
         runpy.run_path(str(script))["main"](quick=False, output=output, **arguments)
-        return packed(Image.open(output), scale)
+        if Image.open(output).mode == "L":
+            return output.read_bytes()
+        small = BytesIO()
+        Image.open(output).save(small, "jpeg", quality=85, optimize=True)
+    return small.getvalue()
 
 
 def pictures() -> Iterator[tuple[str, bytes]]:
     """Yield the names of the pictures, and the pictures."""
-    yield "grad_cam", of_example("grad_cam", pictures=[])
-    yield "maximised-lenet5", of_example("activation_maximisation", model="lenet5")
-    yield "maximised-efficientnet", of_example("activation_maximisation", 0.72, model="efficientnet")
+    yield "grad_cam.jpg", of_example("grad_cam", pictures=[])
+    yield "maximised-lenet5.png", of_example("activation_maximisation", model="lenet5")
+    yield "maximised-efficientnet.jpg", of_example("activation_maximisation", model="efficientnet")
     digits, lenet = data.mnist("test"), LeNet5()
     load_checkpoint(latest_checkpoint("runs"), model=lenet, generators={})
     image, label = digits[18]
     queries = methods("features.relu2", "features.relu1", 5, float(image.min()))
-    yield "attribution-digit", draw(f"LeNet-5: why a {label}?", lenet, image, label, queries)
+    yield "attribution-digit.png", draw(f"LeNet-5: why a {label}?", lenet, image, label, queries)
     coffee = hub.imagenet_input(hub.photograph("coffee"))[0]
     queries = methods(None, "features.4", 48, 0.0)
     title = "EfficientNet-Lite0: why an espresso?"
-    yield "attribution-photograph", draw(title, hub.efficientnet_lite0(), coffee, 967, queries)
+    yield "attribution-photograph.png", draw(title, hub.efficientnet_lite0(), coffee, 967, queries)
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     for name, content in pictures():
-        (folder / f"{name}.png").write_bytes(content)
-        print(folder / f"{name}.png", f"{len(content):,} bytes")
+        (folder / name).write_bytes(content)
+        print(folder / name, f"{len(content):,} bytes")
