@@ -2,8 +2,8 @@
 
     python examples/feature_maps.py [--quick] [--folder runs/features]
 
-Trains LeNet-5 for one epoch, then writes filters.png, maps.png and strongest.png, and prints how sparse each layer is
-and which units are dead.
+Trains LeNet-5 for one epoch, then writes filters.png, feature-maps.png and strongest.png, and prints how sparse each
+layer is and which units are dead.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(quick: bool, folder: Path) -> None:
     three = int(np.flatnonzero(test.labels == 3)[0])
     t = record_calls(model, test[[three]][0])
     title = f"LeNet-5 looks at a 3 of {test.name}"
-    save_feature_maps([t[name] for name in LAYERS], folder / "maps.png", title)
+    save_feature_maps([t[name] for name in LAYERS], folder / "feature-maps.png", title)
 
     print(activities(model, test))
 
@@ -56,7 +56,7 @@ def main(quick: bool, folder: Path) -> None:
     save_png(strongest_image(found), folder / "strongest.png")
     for channel, row in enumerate(found[:3]):
         print(f"features.relu2, channel {channel}: {row[0]}")
-    for name in ("filters.png", "maps.png", "strongest.png"):
+    for name in ("filters.png", "feature-maps.png", "strongest.png"):
         print(folder / name)
 
 

@@ -24,6 +24,6 @@ def test_draws_filters_maps_and_regions(tmp_path, monkeypatch, capsys):
         "classifier.relu2",
     ]
     assert lines[4].startswith("features.relu2, channel 0: <")
-    assert [Path(line).name for line in lines[7:]] == ["filters.png", "maps.png", "strongest.png"]
+    assert [Path(line).name for line in lines[7:]] == ["filters.png", "feature-maps.png", "strongest.png"]
     assert all(path.read_bytes()[1:4] == b"PNG" for path in folder.iterdir())
     assert len(list(folder.iterdir())) == 3
