@@ -65,6 +65,16 @@ def test_restraints_keep_the_image_smooth_and_small():
             assert roughness(held.images) < 0.8 * roughness(free.images)
 
 
+def test_jitter_moves_the_gradient_back_to_where_it_belongs():
+    """To a network that looks at each pixel alone and then takes the mean, it makes no difference where they are."""
+    layers = nn.Conv2d(1, 3, 1), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
+    model, start = nn.Sequential(*layers).double(), np.random.default_rng(0).standard_normal((1, 5, 7))
+    settings = {"steps": 6, "bounds": (-3, 3), "start": start, "l2": 0, "blur": 0}
+    still, shaken = (maximize_activation(model, (1, 5, 7), 1, jitter=jitter, **settings) for jitter in (0, 4))
+    np.testing.assert_allclose(shaken.images, still.images)
+    np.testing.assert_allclose(shaken.activations, still.activations)
+
+
 def test_images_stay_within_bounds_and_begin_where_they_are_told():
     model = LeNet5()
     start = np.random.default_rng(0).random((1, 28, 28), np.float32)

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.attribution.query import asking, by_target, images_of, leaf, score_of, targets_of
 from tinygrad_cnn.attribution.result import Attribution
-from tinygrad_cnn.autograd import Function, Step, Steps
+from tinygrad_cnn.autograd import Function, Steps
 from tinygrad_cnn.functional.activation import LeakyReLU, PReLU, ReLU
 from tinygrad_cnn.functional.arithmetic import Maximum
 from tinygrad_cnn.functional.curves import Hardtanh
@@ -63,7 +63,8 @@ def _pixels(op: str, score: Tensor, x: Tensor, rule: Rule) -> ndarray:
     for step in walk:
         if is_rectifier(step.node):
             met += 1
-            _apply(rule, step)
+            for name, g in step.gradients.items():
+                step.gradients[name] = rule(step.gy, g)
     (found,) = walk.gradients()
     if found is None or not met:
         reason = "the target does not depend on the images" if found is None else (
@@ -72,12 +73,6 @@ def _pixels(op: str, score: Tensor, x: Tensor, rule: Rule) -> ndarray:
         )  # fmt: skip
         raise ValueError(f"{op}: {reason}")
     return found
-
-
-def _apply(rule: Rule, step: Step) -> None:
-    for name, g in step.gradients.items():
-        if name != "w":  # the slopes of prelu
-            step.gradients[name] = rule(step.gy, g)
 
 
 def guided_backprop(model: Module, input: Any, target: Any = None) -> Attribution:
