@@ -128,10 +128,25 @@ def test_gradient_norms_need_one_number():
         gradient_norms(x.exp(), [x])
 
 
-def test_where_a_graph_samples_is_not_known_to_it():
+def test_sampling_sees_other_places_for_every_unit():
     x, grid = IMAGES, Tensor(np.zeros((1, 4, 4, 2), np.float32), requires_grad=True)
     with trace(nn.Identity()) as t:
         y = F.grid_sample(x, grid, align_corners=False)
     calls, _ = calls_before([y])
     assert {facts.field for facts in forward_facts(calls, SHOWN, False, {}).values()} == {None}
-    assert len(forward_facts(list(t), SHOWN, True, {})) == len(t)
+    assert {facts.field for facts in forward_facts(list(t), SHOWN, True, {}).values()} == {None}
+
+
+def test_weights_are_not_taken_for_the_image():
+    model = nn.Conv2d(1, 2, 3)
+    with trace(model) as t:
+        F.conv2d(IMAGES, model.weight * 2)
+    scaled, conv = forward_facts(list(t), SHOWN, True, parts(model)).values()
+    assert scaled.field is None
+    assert str(conv.field) == "3 / 1"
+
+
+def test_the_image_may_be_an_array():
+    model = LeNet5()
+    calls = list(record_calls(model, IMAGES.data))
+    assert str(forward_facts(calls, SHOWN, True, parts(model))[calls[0]].field) == "5 / 1"

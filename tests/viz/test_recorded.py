@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_cnn import Tensor, nn, no_grad, trace
+from tinygrad_cnn import Tensor, enable_grad, nn, no_grad, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.viz.recorded import calls_before, calls_of
@@ -81,7 +81,7 @@ def test_running_statistics_are_no_result_of_a_trace():
     assert len(t) > 2
     with trace(model) as t, no_grad():
         model(Tensor(np.random.default_rng(0).random((2, 1, 5, 4), dtype=np.float32)))
-    assert calls_of(t)[1][0].op == "batch_norm"
+    assert [call.op for call in calls_of(t)[1]] == ["batch_norm"]
 
 
 def test_a_trace_may_have_several_results():
@@ -91,6 +91,16 @@ def test_a_trace_may_have_several_results():
     calls, results = calls_of(t)
     assert [call.op for call in results] == ["add", "mul"]
     assert len(calls) == 3
+
+
+def test_what_carries_no_gradient_is_no_result_beside_what_does():
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    for record, expected in ((True, ["sum"]), (False, ["arg_extremum", "sum"])):
+        with trace(nn.Identity()) as t, enable_grad() if record else no_grad():
+            h = x.exp()
+            h.argmax(1)
+            h.sum()
+        assert [call.op for call in calls_of(t)[1]] == expected
 
 
 def test_an_empty_trace():

@@ -111,6 +111,34 @@ def test_joined_in_another_way_is_another_block():
     assert roll_up(diagram) is diagram
 
 
+def shortcut(diagram: Diagram, block: int, tail: int) -> None:
+    """Let the shortcut of a block begin elsewhere; block i has the operations 2, 4, 6 + 6 i."""
+    (arrow,) = (a for a in diagram.arrows[::-1] if a.head == 6 * (block + 1) and (a.tail % 6 == 0))
+    arrow.tail = tail
+
+
+def test_the_inside_of_the_block_before_is_not_ones_own():
+    diagram = network("l.0", "l.1")
+    shortcut(diagram, 0, 2)
+    shortcut(diagram, 1, 2)
+    assert roll_up(diagram) is diagram
+
+
+def test_every_block_reads_the_same_place_of_the_one_before():
+    diagram = network("l.0", "l.1", "l.2")
+    shortcut(diagram, 2, 10)
+    assert repeats(roll_up(diagram)) == [("l.0", 2, "l.1")]
+    diagram = network("l.0", "l.1", "l.2")
+    shortcut(diagram, 2, 6)  # where the shortcut of the block before begins too
+    assert repeats(roll_up(diagram)) == [("l.1", 2, "l.2")]
+
+
+def test_what_is_read_from_outside_comes_from_the_block_before():
+    diagram = network("m.0", "l.0", "l.1", shapes={"m.0": "(4,)"})
+    shortcut(diagram, 2, 0)
+    assert roll_up(diagram) is diagram
+
+
 def test_what_all_blocks_read_is_drawn_once():
     diagram = network("l.0", "l.1", "l.2")
     diagram.arrows += [Arrow(0, head, "value") for head in (4, 10, 16)]

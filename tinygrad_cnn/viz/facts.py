@@ -13,7 +13,6 @@ from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fiel
 from tinygrad_cnn.analysis.sees import sees
 from tinygrad_cnn.autograd import Steps
 from tinygrad_cnn.autograd.engine import Edge
-from tinygrad_cnn.functional.sampling import Sample
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call
 
@@ -82,7 +81,7 @@ def forward_facts(
         timed: whether the calls are those of a trace, which knows time and memory.
         parts: the names of the model's tensors by their `key`; what is none of them may be the image.
     """
-    fields = _fields(calls, timed, parts) if "receptive_field" in show else {}
+    fields = _fields(calls, parts) if "receptive_field" in show else {}
     found = {}
     for call in calls:
         field = fields.get(call) if len(call.shape) == 4 else None
@@ -97,7 +96,7 @@ def forward_facts(
     return found
 
 
-def _fields(calls: Sequence[Call], timed: bool, parts: Mapping[Any, str]) -> dict[Call, ReceptiveField | None]:
+def _fields(calls: Sequence[Call], parts: Mapping[Any, str]) -> dict[Call, ReceptiveField | None]:
     """Return what each call sees of the image, as far as it is known what the operations on the way see."""
     entering = (x for call in calls for x, source in zip(call.inputs, call.sources, strict=True) if source is None)
     image = next((x for x in entering if getattr(x, "ndim", 0) == 4 and key(x) not in parts), None)
@@ -107,8 +106,7 @@ def _fields(calls: Sequence[Call], timed: bool, parts: Mapping[Any, str]) -> dic
     lost: set[Call] = set()
     for call in calls:
         known = sees.dispatch(type(call.function)) is not sees.dispatch(object)
-        reads_values = isinstance(call.function, Sample)  # the places where it samples, which only a trace has
-        if known and (timed or not reads_values) and lost.isdisjoint(call.sources):
+        if known and lost.isdisjoint(call.sources):
             told.append(call)
         else:
             lost.add(call)

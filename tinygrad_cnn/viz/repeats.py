@@ -63,21 +63,24 @@ class _Rolling:
             i = 0
             while i < len(blocks):
                 j = i + 1
-                while j < len(blocks) and self.follows(blocks[j - 1], blocks[j], j - 1 == i):
+                while j < len(blocks) and self.follows(blocks[j - 1], blocks[j], blocks[i]):
                     j += 1
                 if j > i + 1:
                     self.leave_out(blocks[i:j])
                 waiting.append(blocks[i])
                 i = j
 
-    def follows(self, a: Scope, b: Scope, first: bool) -> bool:
-        """Say whether block ``b`` is like ``a``, reads its results and nothing else, and alone does so."""
+    def follows(self, a: Scope, b: Scope, first: Scope) -> bool:
+        """Say whether block ``b`` is like ``a``, reads its results and nothing else, and alone does so.
+
+        ``first`` is the first block of the run, to which ``a`` belongs.
+        """
         length = self.stop[a] - self.start[a]
         if length < 2 or self.stop[a] != self.start[b] or self.stop[b] - self.start[b] != length:
             return False
         return all(self.alike(a, b, k, first) for k in range(length))
 
-    def alike(self, a: Scope, b: Scope, k: int, first: bool) -> bool:
+    def alike(self, a: Scope, b: Scope, k: int, first: Scope) -> bool:
         here, there = self.start[a] + k, self.start[b] + k
         vertices = self.diagram.vertices
         if not _same(vertices[self.steps[here]], vertices[self.steps[there]], a, b):
@@ -89,10 +92,10 @@ class _Rolling:
             self.joined_alike(a, b, i, j, first) for (i, _), (j, _) in zip(ends, others, strict=True)
         )
 
-    def joined_alike(self, a: Scope, b: Scope, i: int, j: int, first: bool) -> bool:
+    def joined_alike(self, a: Scope, b: Scope, i: int, j: int, first: Scope) -> bool:
         """Say whether vertex ``i`` is to block ``a`` what vertex ``j`` is to block ``b``."""
-        if i == j:  # what was there before serves both
-            return self.place.get(i, -1) < self.start[a]
+        if i == j:  # what was there before them all may serve them all
+            return self.place.get(i, -1) < self.start[first]
         if i not in self.place or j not in self.place:
             vertices = self.diagram.vertices
             return i not in self.place and j not in self.place and _same(vertices[i], vertices[j], a, b)
@@ -100,7 +103,7 @@ class _Rolling:
         if from_a >= 0 or from_b >= 0:
             return from_a == from_b
         # Both come from outside: that of b out of a, and that of a from the same place of the block before it.
-        return self.place[j] >= self.start[a] and (first or from_a == from_b)
+        return self.place[j] >= self.start[a] and (a is first or from_a == from_b)
 
     def leave_out(self, blocks: Sequence[Scope]) -> None:
         first, *others = blocks
