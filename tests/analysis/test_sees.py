@@ -16,8 +16,8 @@ from tinygrad_cnn.autograd import Function, grad
 # Operations of backward passes, and runs of layers, which are noted one by one while somebody looks.
 NEVER_TRACED = {
     "AdaptiveAvgPool2dGrad", "AvgPool2dGrad", "Conv2dWeightGrad", "ConvNormRun", "ConvRun", "GatherAdjoint",
-    "MaxPoolGather", "PutAlong", "RoIAlignGrad", "RoIGather", "RoIScatter", "SampleInputGrad", "SampleWeightGrad",
-    "Scatter",
+    "MaxPoolGather", "MaxPoolScatter", "PutAlong", "RoIAlignGrad", "RoIGather", "RoIScatter", "SampleInputGrad",
+    "SampleWeightGrad", "Scatter",
 }  # fmt: skip
 
 
@@ -66,6 +66,9 @@ IMAGE = (2, 4, 5)  # C, H, W
         (lambda x: F.fold(x, (3, 4), 2), (8, 6)),
         (lambda x: F.grid_sample(x, GRID), IMAGE),
         (lambda x: F.gather(x, 2, np.array([[[[3, 0], [1, 1]]]])), IMAGE),
+        (lambda x: F.scatter_add(x, 3, np.array([[[[4, 0], [1, 1]]]]), x[:, :1, 1:3] * 2), IMAGE),
+        (lambda x: F.smooth_l1_loss(x, values(1, 2, 4, 5)), IMAGE),
+        (lambda x: F.binary_cross_entropy_with_logits(x, values(1, 2, 4, 5)), IMAGE),
         (lambda x: F.sort(x, 3)[0], IMAGE),
         (lambda x: F.max_unpool2d(x, np.array([[[[5, 2], [7, 9]]]]), 2, output_size=(4, 4)), (1, 2, 2)),
         (lambda x: F.max_unpool1d(x, np.array([[[1, 2], [3, 0]]]), 2), (2, 2)),

@@ -10,12 +10,11 @@ from numpy import ndarray
 
 from tinygrad_cnn.analysis.links import POINT, Link, Moved, Same, Sliding, Turned, numbered, places
 from tinygrad_cnn.functional.joining import Cat, Pad
-from tinygrad_cnn.functional.pool import MaxPoolScatter
+from tinygrad_cnn.functional.picking import Gather, ScatterAdd
 from tinygrad_cnn.functional.sampling import Sample
 from tinygrad_cnn.functional.sums import CumSum
 from tinygrad_cnn.functional.unfold import Fold, Unfold
 from tinygrad_cnn.kernels.geometry import Window
-from tinygrad_cnn.kernels.pool import pixel_index
 from tinygrad_cnn.tracing import Call, Shape
 
 _ONE = (1, 1)
@@ -72,12 +71,12 @@ def folded(function: Fold, call: Call, i: int) -> Link:
     return Turned(Moved(numbers.astype(np.int64)[None], call.shape))
 
 
-def unpooled(function: MaxPoolScatter, call: Call, i: int) -> Link:
-    """Return the link of maxima that are put back to where they were found."""
-    gy, y = call.input_shapes[0], function.x_shape
-    first = numbered(y).reshape(*y[:2], -1)[:, :, :1]  # the number of each plane's first pixel
-    index = pixel_index(function.index, y).reshape(*y[:2], -1)
-    return Turned(Moved(np.where(index >= 0, first + index, 0).reshape(1, *gy), y))
+def added(function: ScatterAdd, call: Call, i: int) -> Link:
+    """Return the link of what is added to an array at some places."""
+    if i == 0:
+        return Same(call.input_shapes[0], call.shape)
+    numbers = Gather(function.index, function.axis).forward(numbered(call.shape).astype(float))
+    return Turned(Moved(numbers.astype(np.int64)[None], call.shape))
 
 
 def sampled(function: Sample, call: Call, i: int) -> Link:

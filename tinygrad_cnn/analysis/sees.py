@@ -22,7 +22,7 @@ from tinygrad_cnn.analysis.links import (
     marked,
     places,
 )
-from tinygrad_cnn.analysis.moving import accumulated, folded, moved, nearby, padded, sampled, unpooled
+from tinygrad_cnn.analysis.moving import accumulated, added, folded, moved, nearby, padded, sampled
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad
@@ -35,12 +35,14 @@ from tinygrad_cnn.functional.joining import Cat, Pad
 from tinygrad_cnn.functional.label import OneHot
 from tinygrad_cnn.functional.linalg import Linear, MatMul
 from tinygrad_cnn.functional.loss import LabelLoss, MSELoss
-from tinygrad_cnn.functional.loss_binary import BinaryCrossEntropy
+from tinygrad_cnn.functional.loss_binary import BCEWithLogits, BinaryCrossEntropy
+from tinygrad_cnn.functional.loss_difference import SmoothL1Loss
 from tinygrad_cnn.functional.lrn import LocalResponseNorm
+from tinygrad_cnn.functional.max_unpool import MaxUnpool
 from tinygrad_cnn.functional.norm import BatchNorm, BatchNormFixed
 from tinygrad_cnn.functional.norm_groups import GroupNorm
-from tinygrad_cnn.functional.picking import Gather
-from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, MaxPoolScatter
+from tinygrad_cnn.functional.picking import Gather, ScatterAdd
+from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.resize import Resize
@@ -252,8 +254,10 @@ def _(function: LabelLoss, call: Call, i: int) -> Link:
     return Everything(x, y) if i or not y else Along((1,), x, y)
 
 
+@sees.register(BCEWithLogits)
 @sees.register(BinaryCrossEntropy)
 @sees.register(MSELoss)
+@sees.register(SmoothL1Loss)
 def _(function: Function, call: Call, i: int) -> Link:
     x, y = call.input_shapes[i], call.shape
     return Same(x, y) if x == y else Everything(x, y)
@@ -266,10 +270,10 @@ def _(function: OneHot, call: Call, i: int) -> Link:
 
 # --- elements that move ------------------------------------------------------------------------------------------
 
-for _kind in (Cat, Expand, Gather, Index, Permute, Reshape, SetItem, TakeAlong, Unfold):
+for _kind in (Cat, Expand, Gather, Index, MaxUnpool, Permute, Reshape, SetItem, TakeAlong, Unfold):
     sees.register(_kind, moved)
 sees.register(Pad, padded)
 sees.register(Fold, folded)
-sees.register(MaxPoolScatter, unpooled)
+sees.register(ScatterAdd, added)
 sees.register(Sample, sampled)
 sees.register(CumSum, accumulated)
