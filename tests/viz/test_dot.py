@@ -48,7 +48,7 @@ def texts(svg: bytes) -> list[str]:
 def test_hostile_names_reach_the_picture_as_text_and_nothing_else(name):
     inside, beside = operation("Op", f"{name}.x"), operation("Op2", f"{name}.x")
     beside.scope = inside.scope
-    inside.notes, inside.shape = (name,), name
+    inside.notes, inside.shape, inside.hints, inside.scope.kind = (name,), name, (name,), name
     diagram = chain([Vertex("input", name), inside, beside, Vertex("output", name)])
     diagram.arrows.append(Arrow(2, 1, "gradient", name or "rule"))
     diagram.title = diagram.caption = name

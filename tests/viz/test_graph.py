@@ -373,6 +373,7 @@ def test_thumbnails_show_images_and_maps():
     svg = draw_graph(lenet_trace(), show=["thumbnails"]).render()
     assert svg.count(b"data:image/png;base64,") == 13  # the image, and all results but the loss
     assert draw_graph(lenet_trace(), show=["thumbnails"]).dot.count("IMG") == 0
+    assert b"data:image" not in draw_graph(lenet_trace(), show=["thumbnails"], direction="backward").render()
 
 
 def test_tooltips_have_formula_shapes_and_what_is_kept():

@@ -124,9 +124,10 @@ def draw_graph(
             values.
         depth: draw modules nested this deep as one box each, 1 for the outermost ones, and parameters inside of the
             boxes. None draws every operation.
-        show: what stands in the boxes of the values: ``multiply_adds``, ``receptive_field``, and of a trace ``time``
-            and ``memory``. Only when asked for: ``gradients``, the Euclidean norm of each gradient, for which backward
-            runs once without a trace; ``thumbnails``, small pictures of what was computed, of a trace.
+        show: what stands in the boxes. Where values are drawn: ``multiply_adds``, ``receptive_field``, and of a trace
+            ``time`` and ``memory``; only when asked for, of a trace, ``thumbnails``, small pictures of what was
+            computed. In every direction, when asked for: ``gradients``, the Euclidean norm of each gradient, for which
+            backward runs once without leaving any behind.
         names: further tensors to be named in the picture.
         max_nodes: the most boxes of a picture. ``Graph.dot`` is always complete.
 
@@ -147,8 +148,8 @@ def draw_graph(
     if not isinstance(output, Trace) and "thumbnails" in show:
         raise ValueError("draw_graph: thumbnails need the values: draw a trace, `with trace(model) as t: ...`")
     subject.names = {key(tensor): name for name, tensor in (names or {}).items()}
-    subject.thumbnails = "thumbnails" in show
     if direction != "backward":
+        subject.thumbnails = "thumbnails" in show
         subject.facts = forward_facts(subject.calls, show, isinstance(output, Trace), parts(subject.model))
     if "gradients" in show:
         subject.norms = _norms(subject, nodes)
