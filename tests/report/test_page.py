@@ -171,6 +171,24 @@ def test_a_pixel_shows_who_sees_it(page, browser):
     assert browser.troubles == []
 
 
+def test_holes_are_left_out(tmp_path, browser):
+    model = nn.Sequential({"conv": nn.Conv2d(1, 2, 3, dilation=2), "relu": nn.ReLU()})
+    path = report(model, np.random.default_rng(0).standard_normal((1, 1, 14, 12)), tmp_path / "page.html")
+    browser.open(path)
+    scale = told(path)["layers"][0]["scale"]
+    browser.point_at("figure.layer .layered", 2.5 * scale, 3.5 * scale)
+    says = browser.run("readout.textContent")
+    assert says.endswith("It sees 9 of 5 × 5 pixels: rows 3 to 7, columns 2 to 6.")
+    browser.point_at("#image", 20 * 5 + 5, 20 * 4 + 5)
+    field = receptive_field(model, "conv", (1, 14, 12))
+    assert (
+        browser.run("document.querySelector('output').textContent")
+        == f"seen by {field.units((4, 5)).sum()} of 80 units"
+    )
+    assert field.units((4, 5)).sum() == 9
+    assert browser.troubles == []
+
+
 def test_another_image_is_chosen(page, browser):
     browser.open(page)
     t = told(page)

@@ -96,6 +96,30 @@ def test_the_maps_that_are_drawn():
     assert len(pictures([conv2, fc1], 1)) == 2
 
 
+@pytest.mark.parametrize(
+    ("model", "has_holes"),
+    [
+        (nn.Sequential({"conv": nn.Conv2d(1, 1, (3, 2), padding=(2, 1), dilation=(2, 3))}), True),
+        (nn.Sequential({"a": nn.Conv2d(1, 1, 3, dilation=2), "conv": nn.Conv2d(1, 1, (1, 2), stride=(2, 1))}), True),
+        (nn.Sequential({"conv": nn.Conv2d(1, 1, (3, 4), padding=1)}), False),
+    ],
+)
+def test_holes_are_told(model, has_holes):
+    t, x = traced(model, 1, 1, 12, 15)
+    sees, _ = seen(t, t["conv"], x)
+    field = receptive_field(t, "conv", relative_to=x)
+    assert ("pattern" in sees) == has_holes
+    for i, j in np.ndindex(*field.map_size):
+        mask = np.zeros((12, 15), bool)
+        (top, bottom), (left, right) = interval(sees["rows"], i), interval(sees["columns"], j)
+        mask[top:bottom, left:right] = True
+        if has_holes:
+            for row, column in np.argwhere(mask):
+                line = sees["pattern"][row - sees["start"][0] - i * sees["step"][0]]
+                mask[row, column] = line[column - sees["start"][1] - j * sees["step"][1]] == "1"
+        np.testing.assert_array_equal(mask, field.mask(i, j))
+
+
 def test_large_networks_are_shown_in_part():
     t, _ = traced(resnet18(num_classes=3), 1, 3, 32, 32)
     calls = chosen(t)

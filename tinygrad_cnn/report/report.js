@@ -41,22 +41,22 @@ function box({ sees, size }, i, j) {
   return [...interval(sees.rows, i), ...interval(sees.columns, j)];
 }
 
+// Whether the unit (i, j) sees the pixel (y, x).
+function sees(layer, i, j, y, x) {
+  const [top, bottom, left, right] = box(layer, i, j);
+  if (y < top || y >= bottom || x < left || x >= right) return false;
+  const { pattern, start, step } = layer.sees;
+  return !pattern || pattern[y - start[0] - i * step[0]][x - start[1] - j * step[1]] === "1";
+}
+
 // The units (i, j) of a layer that see the pixel (y, x).
 function seeing(layer, y, x) {
-  const found = [];
-  if (!layer.sees) return found;
-  const { sees, size } = layer;
-  const rows = [...Array(size[0]).keys()];
-  const columns = [...Array(size[1]).keys()];
-  const inside = ([start, stop], at) => start <= at && at < stop;
-  const js = sees.boxes ? columns : columns.filter((j) => inside(interval(sees.columns, j), x));
-  for (const i of sees.boxes ? rows : rows.filter((i) => inside(interval(sees.rows, i), y))) {
-    for (const j of js) {
-      const [top, bottom, left, right] = box(layer, i, j);
-      if (inside([top, bottom], y) && inside([left, right], x)) found.push([i, j]);
-    }
-  }
-  return found;
+  if (!layer.sees) return [];
+  const { rows, columns, boxes } = layer.sees;
+  const within = (axis, count, at) =>
+    [...Array(count).keys()].filter((k) => boxes || (interval(axis, k)[0] <= at && at < interval(axis, k)[1]));
+  const js = within(columns, layer.size[1], x);
+  return within(rows, layer.size[0], y).flatMap((i) => js.filter((j) => sees(layer, i, j, y, x)).map((j) => [i, j]));
 }
 
 // The rectangle of the unit (i, j) of one map on the picture of its layer.
@@ -107,8 +107,16 @@ function showUnit(layer, unit) {
   image.pen.fillStyle = VEIL;
   image.pen.fillRect(0, 0, image.canvas.width, image.canvas.height);
   image.pen.clearRect(...rectangle);
+  let holes = 0;
+  for (let y = top; layer.sees.pattern && y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      if (sees(layer, unit.i, unit.j, y, x)) continue;
+      image.pen.fillRect(x * sx, y * sy, sx, sy);
+      holes++;
+    }
+  }
   outline(image.pen, rectangle);
-  const pixels = `${bottom - top} × ${right - left} pixels`;
+  const pixels = `${holes ? `${(bottom - top) * (right - left) - holes} of ` : ""}${bottom - top} × ${right - left} pixels`;
   readout.textContent = `${says}It sees ${pixels}: rows ${top} to ${bottom - 1}, columns ${left} to ${right - 1}.`;
 }
 

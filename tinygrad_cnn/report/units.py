@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn.analysis import receptive_field
-from tinygrad_cnn.analysis.receptive_field import Axis
+from tinygrad_cnn.analysis.field import Field
+from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import LeakyReLU, PReLU, ReLU, Sigmoid, Tanh
 from tinygrad_cnn.functional.curves import Curve
@@ -141,7 +143,9 @@ def seen(t: Trace, call: Call, x: Tensor) -> tuple[dict[str, Any] | None, Pair]:
 
     Along an axis either {"start", "step", "size", "limit"}: unit i sees [start + i*step, start + i*step + size),
     clipped to the image; or a list of [start, stop], one for each unit. Where rows and columns do not go apart, "boxes"
-    lists [top, bottom, left, right] for each unit, row by row.
+    lists [top, bottom, left, right] for each unit, row by row. Where all units leave out the same pixels, as dilated
+    filters do, "pattern" has a line for each row of an unclipped box, "1" for what is seen; the box of unit (i, j)
+    begins at "start" + (i, j)*"step".
     """
     try:
         field = receptive_field(t, call, relative_to=x)
@@ -154,16 +158,44 @@ def seen(t: Trace, call: Call, x: Tensor) -> tuple[dict[str, Any] | None, Pair]:
     if not ((boxes[:, :, 0] == rows).all() and (boxes[:, :, 1] == columns).all()):
         return {"boxes": boxes.reshape(-1, 4).tolist()}, reach
     regular = field.regular or (None, None)
-    return {"rows": _axis(rows[:, 0], regular[0], height), "columns": _axis(columns[0], regular[1], width)}, reach
+    axes = _axis(rows[:, 0], regular[0], height), _axis(columns[0], regular[1], width)
+    sees = {"rows": axes[0], "columns": axes[1]}
+    if field.regular and len(call.shape) == 4:
+        sees |= _pattern(field, field.regular)
+    return sees, reach
+
+
+def _pattern(field: Field, regular: ReceptiveField) -> dict[str, Any]:
+    """Return which pixels of its box each unit sees; nothing where that is all of them, or not alike for all units."""
+    size = [axis.size for axis in regular]
+
+    def seen(unit: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """Return which pixels of the unclipped box of a unit it sees, and which of them belong to the image."""
+        inner = tuple(slice(n, -n) for n in size)  # a border around the image that no box reaches beyond
+        whole = np.zeros((2, *(n + 2 * s for n, s in zip(field.image_size, size, strict=True))), bool)
+        whole[0][inner], whole[1][inner] = field.mask(*unit), True
+        starts = [axis.start + i * axis.stride + axis.size for axis, i in zip(regular, unit, strict=True)]
+        box = whole[:, starts[0] : starts[0] + size[0], starts[1] : starts[1] + size[1]]
+        return box[0], box[1]
+
+    ends = [(0, n // 2, n - 1) for n in field.map_size]
+    pattern, inside = seen((ends[0][1], ends[1][1]))
+    if pattern.all() or not inside.all():
+        return {}
+    for unit in product(ends[0], ends[1]):
+        found, inside = seen(unit)
+        if not np.array_equal(found, pattern & inside):
+            return {}
+    lines = ["".join("01"[bit] for bit in row) for row in pattern.astype(int)]
+    return {"pattern": lines, "start": [axis.start for axis in regular], "step": [axis.stride for axis in regular]}
 
 
 def _axis(intervals: np.ndarray, axis: Axis | None, limit: int) -> Any:
     """Return intervals by their start, step and size where that is what they are, clipped to the image."""
     if axis is not None:
-        start = round(axis.centre - (axis.size - 1) / 2)
-        starts = start + axis.stride * np.arange(len(intervals))
+        starts = axis.start + axis.stride * np.arange(len(intervals))
         if (intervals == np.stack([starts, starts + axis.size], 1).clip(0, limit)).all():
-            return {"start": start, "step": axis.stride, "size": axis.size, "limit": limit}
+            return {"start": axis.start, "step": axis.stride, "size": axis.size, "limit": limit}
     return intervals.tolist()
 
 
