@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,22 @@ def test_the_model_is_the_same_after_100_queries(query, model, x, untouched):
             query(model, x[:1], 1)
         last = query(model, x, 1).raw
     np.testing.assert_array_equal(first, last)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [*QUERIES.values(), lambda m, x, t: maximize_activation(m, x.shape[1:], t, "conv", steps=2)],
+    ids=[*QUERIES, "maximize_activation"],
+)
+def test_a_query_leaves_nothing_to_the_garbage_collector(query, model, x):
+    query(model, x, 1)
+    gc.collect()
+    gc.disable()
+    try:
+        query(model, x, 1)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_model_is_the_same_after_100_climbs(model, untouched):

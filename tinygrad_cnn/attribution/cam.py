@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.attribution.query import array_of, asking, gradient, images_of, leaf, score_of, settled
+from tinygrad_cnn.attribution.query import array_of, asking, gradient, images_of, leaf, score_of, settled, traced
 from tinygrad_cnn.attribution.result import Attribution
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.tracing import Call, Trace, trace
+from tinygrad_cnn.tracing import Call, Trace
 
 _LARGEST = 700.0  # e**709 is the largest power that float64 holds
 
@@ -138,12 +138,10 @@ def cam(model: Module, input: Any, target: Any = None) -> Attribution:
     if callable(target):
         raise TypeError("cam: a class has weights in the last layer, a function has none; use grad_cam")
     images = images_of("cam", input)
-    with asking("cam", model):
-        with trace(model) as calls:
-            output = model(leaf(images))
+    with asking("cam", model), traced(model, leaf(images)) as (output, calls):
         target = settled(output, target)
         scores = score_of("cam", output, target).data
-    maps, linear = _pooled(calls, output)
+        maps, linear = _pooled(calls, output)
     labels = np.broadcast_to(array_of(target), scores.shape)
     return _weighted("cam", images, maps.output.data, linear.inputs[1].data[labels], scores)
 
@@ -153,9 +151,7 @@ def _asked(
 ) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """Return the images, the maps (N, K, h, w) of a layer, the gradient of the score there, and the scores."""
     images = images_of(op, input)
-    with asking(op, model):
-        with trace(model) as calls:
-            output = model(leaf(images))
+    with asking(op, model), traced(model, leaf(images)) as (output, calls):
         score = score_of(op, output, target)
         call = _last_maps(op, calls) if layer is None else calls[layer]
         if len(call.shape) != 4 or not isinstance(call.output, Tensor) or call.output.edge is None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.attribution.query import asking, by_target, images_of, leaf, score_of, targets_of
+from tinygrad_cnn.attribution.query import asking, by_target, images_of, leaf, score_of, targets_of, traced
 from tinygrad_cnn.attribution.result import Attribution
 from tinygrad_cnn.autograd import Function, Steps
 from tinygrad_cnn.functional.activation import LeakyReLU, PReLU, ReLU
@@ -24,7 +24,6 @@ from tinygrad_cnn.functional.curves import Hardtanh
 from tinygrad_cnn.functional.elementwise import Clamp
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.tracing import trace
 
 Rule = Callable[[ndarray, ndarray], ndarray]  # of the gradient that came in and of what an honest backward makes of it
 
@@ -49,9 +48,9 @@ def is_rectifier(node: Function) -> bool:
 
 def _walked(op: str, model: Module, input: Any, target: Any, rule: Rule) -> Attribution:
     images = images_of(op, input)
-    with asking(op, model), trace(model):  # traced, layers run one by one: every rectifier is a node of its own
-        x = leaf(images)
-        score = score_of(op, model(x), target)
+    x = leaf(images)
+    with asking(op, model), traced(model, x) as (output, _):  # so layers run one by one, and every rectifier is a node
+        score = score_of(op, output, target)
         raw = by_target(score, [_pixels(op, part, x, rule) for part in targets_of(op, score)])
     return Attribution(op, raw, abs(raw).max(-3), score.data, images.shape[-2:])
 

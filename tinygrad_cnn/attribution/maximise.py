@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.attribution.query import array_of, asking, leaf
+from tinygrad_cnn.attribution.query import array_of, asking, leaf, traced
 from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.calls import sample_input
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
-from tinygrad_cnn.tracing import trace
 
 Unit = int | tuple[int, ...]
 
@@ -129,17 +128,10 @@ def _climb(
 ) -> tuple[ndarray, ndarray]:
     """Return the gradient of each image's unit, and the activations."""
     x = leaf(images)
-    if layer is None:
-        output = model(x)
-    else:
-        with trace(model) as calls:
-            model(x)
-        output = calls[layer].output
-    found = [_activation(op, output, n, place) for n, place in enumerate(units)]
-    if output.edge is None:
-        raise ValueError(f"{op}: {layer or 'the output'} does not depend on the image")
-    total = sum(found[1:], found[0])
-    (g,) = grad(total, x, allow_unused=True)
+    with traced(model, x) as (output, calls):
+        liked = output if layer is None else calls[layer].output
+        found = [_activation(op, liked, n, place) for n, place in enumerate(units)]
+        g = grad(sum(found[1:], found[0]), x, allow_unused=True)[0] if liked.edge is not None else None
     if g is None:
         raise ValueError(f"{op}: {layer or 'the output'} does not depend on the image")
     return g.data, np.array([one.item() for one in found])

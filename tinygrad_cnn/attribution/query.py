@@ -16,6 +16,7 @@ from tinygrad_cnn.autograd import enable_grad, grad
 from tinygrad_cnn.calls import evaluation
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.tracing import Trace, trace
 
 
 @contextmanager
@@ -25,6 +26,22 @@ def asking(op: str, model: Any) -> Iterator[None]:
         raise TypeError(f"{op}: model must be an nn.Module, got {type(model).__name__}")
     with evaluation(model), enable_grad():
         yield
+
+
+@contextmanager
+def traced(model: Module, x: Tensor) -> Iterator[tuple[Any, Trace]]:
+    """Run a model on images and yield what it gives and its calls, which let go of each other when the block ends.
+
+    A visit of a module knows its calls, and a call its visit: all maps of a query would wait for the garbage collector,
+    a gigabyte for a dozen photographs.
+    """
+    with trace(model) as calls:
+        output = model(x)
+    try:
+        yield output, calls
+    finally:
+        for visit in calls.visits:
+            visit.calls.clear()
 
 
 def images_of(op: str, input: Any) -> ndarray:
