@@ -189,6 +189,23 @@ def test_holes_are_left_out(tmp_path, browser):
     assert browser.troubles == []
 
 
+def test_large_images_fit_and_can_be_pointed_at(tmp_path, browser):
+    model = nn.Sequential({"conv": nn.Conv2d(1, 2, 3, stride=(2, 1))})
+    path = report(model, np.random.default_rng(0).standard_normal((1, 1, 580, 1200)), tmp_path / "page.html")
+    browser.open(path)
+    assert browser.run("document.documentElement.scrollWidth") == 1280
+    shown = browser.run("(({ width, height }) => [width, height])(image.box.getBoundingClientRect())")
+    np.testing.assert_allclose(shown, [290, 140], atol=0.6)
+    browser.point_at("#image", 290 * 0.5, 140 * 0.25)
+    found = [int(number) for number in re.findall(r"\d+", browser.run("readout.textContent"))]
+    np.testing.assert_allclose(found, [145, 600], atol=3)
+    width = browser.run("layers[0].box.getBoundingClientRect().width")
+    browser.point_at("figure.layer .layered", width / 2, 10)
+    column = int(re.search(r"columns (\d+) to", browser.run("readout.textContent"))[1])
+    assert abs(column - 599) <= 3
+    assert browser.troubles == []
+
+
 def test_another_image_is_chosen(page, browser):
     browser.open(page)
     t = told(page)

@@ -22,7 +22,7 @@ let sample = 0;
 function layered(box) {
   const img = box.querySelector("img");
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [img.width, img.height];
+  [canvas.width, canvas.height] = ["width", "height"].map((side) => Number(img.getAttribute(side)));
   box.append(canvas);
   return { box, img, canvas, pen: canvas.getContext("2d") };
 }

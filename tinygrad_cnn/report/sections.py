@@ -113,8 +113,9 @@ def feature_maps(
 ) -> Section:
     """Return the feature maps of all layers, with the image beside them that hovering marks."""
     uris = image_uris(x)
-    scale = max(1, round(280 / max(x.shape[2:])))
-    height, width = x.shape[2] * scale, x.shape[3] * scale
+    longest = max(x.shape[2:])
+    scale = max(1, round(280 / longest)) if longest <= 290 else 290 / longest
+    height, width = (round(side * scale) for side in x.shape[2:])
     choices = []
     for i, n in enumerate(shown):
         name = f"image {n}" if labels is None else f"image {n}, {_name(classes, labels[i])}"
