@@ -49,6 +49,13 @@ def test_it_is_the_mean_over_inputs_and_channels():
     assert not np.allclose(together.heat, effective_field(model, "features.pool2", x).heat)
 
 
+def test_gradients_of_both_signs_matter():
+    conv = nn.Conv2d(2, 1, (1, 3), bias=False)
+    conv.weight.data[:] = [[[[1, -2, 3]], [[-1, -2, 5]]]]
+    found = effective_field(conv, "conv2d", np.zeros((1, 2, 1, 5), np.float32), unit=(0, 1))
+    assert found.heat.tolist() == [[0, 1, 2, 4, 0]]
+
+
 def test_random_inputs_are_the_same_every_time_and_come_from_a_generator():
     model = LeNet5(generator=np.random.default_rng(0))
     before = state.generator_state()

@@ -30,6 +30,7 @@ def link_of(function, *shape):
         (lambda x: x[:, :, 2:3], Sliding),
         (lambda x: x[:, :, ::-1], Moved),
         (lambda x: x[:, :, [0, 1, 3]], Moved),
+        (lambda x: x[:, :, :, [0, 1, 3]], Moved),
         (lambda x: F.transpose(x, 2, 3), Moved),
         (lambda x: F.flatten(x, 1), Moved),
     ],

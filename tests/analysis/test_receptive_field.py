@@ -68,6 +68,12 @@ def test_a_sum_of_branches_sees_their_union():
     assert field == ReceptiveField(Axis(3, 1, 0.0), Axis(5, 1, -2.0))
 
 
+def test_branches_of_different_strides_have_no_one_field():
+    assert last_field(Op(lambda x: F.avg_pool2d(x, 2) + x[:, :, :6, :5]), 1, 1, 12, 10) is None
+    tall = last_field(Op(lambda x: F.avg_pool2d(x, (2, 1)) + x[:, :, :1]), 1, 1, 2, 10)
+    assert tall == ReceptiveField(Axis(2, 2, 0.5), Axis(1, 1, 0.0))  # of one row, which has no next one
+
+
 def test_units_name_their_pixels():
     field = last_field(nn.Sequential(nn.Conv2d(1, 1, (3, 5), padding=1), nn.MaxPool2d(2)), 1, 1, 12, 11)
     assert field.interval((0, 0)) == ((-1, 3), (-1, 5))
