@@ -87,6 +87,18 @@ def test_addresses_are_those_of_a_trace():
         assert not model(x).data.any()
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_how_a_replacement_is_made_is_no_part_of_a_trace(mode):
+    class Functions(nn.Module):
+        def forward(self, x):
+            return F.mean(F.relu(x), (2, 3)) + F.mean(x, (2, 3))
+
+    model, x = Functions(), images()
+    with trace(model) as t, ablate(model, "relu", mode, channels=[1]):
+        model(x)
+    assert t.addresses == ["relu", "mean", "mean#2", "add"]
+
+
 def test_a_block_of_a_residual_network_and_the_sum_inside_it():
     model, x = resnet18(num_classes=4).eval(), Tensor(np.ones((2, 3, 32, 32), np.float32))
     for address, reader in [("layer1.0", "layer1.1.conv1"), ("layer2.1.add", "layer2.1.relu#2")]:

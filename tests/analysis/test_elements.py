@@ -8,6 +8,7 @@ import pytest
 from tinygrad_cnn import Tensor, nn, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.analysis.elements import element, patch_at
+from tinygrad_cnn.functional.elementwise import Elementwise
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 4, 9, 7))
@@ -87,6 +88,21 @@ def test_the_maximum_is_found_where_it_stands():
     for at in [(0, 0, 0, 0), (1, 3, 4, 5), (1, 2, 2, 3)]:
         place = re.search(r"which is x\[([^\]]*)\]", element(t[0].function, [X], at))[1]
         assert X[tuple(map(int, place.split(", ")))] == t[0].output.data[at]
+
+
+def test_the_operation_itself_is_not_run_again():
+    class Double(Elementwise):
+        def forward(self, x):
+            self.x_shape = x.shape
+            return 2 * x
+
+        def grad_x(self, gy):
+            return gy * 2
+
+    double = Double()
+    double(X)
+    assert element(double, [X], (0, 0, 0, 0)).endswith(f"y[0, 0, 0, 0] = {2 * X[0, 0, 0, 0]:.4g}")
+    assert double.x_shape == X.shape
 
 
 def test_losses_of_a_batch_and_what_the_table_does_not_know():

@@ -24,7 +24,7 @@ class Net(nn.Module):
         self.shift = shift
 
     def forward(self, x):
-        y = F.relu(self.norm(self.conv(x))) + 1
+        y = F.relu(self.norm(self.drop(self.conv(x)))) + 1
         z = F.relu(y - self.shift)
         return F.log(z).sum()
 
@@ -140,6 +140,14 @@ def test_the_block_names_parameters_keeps_no_graph_and_goes_away():
     assert isinstance(error.value, FloatingPointError)
     assert len(blame.lines) <= 1
     assert recording.get() is None
+
+
+def test_an_unwatched_walk_backward_is_not_looked_at():
+    w = Tensor(np.ones((2, 1, 3, 3), np.float32), requires_grad=True)
+    with blame_nonfinite():
+        y = F.conv2d(images(), w)
+        y.backward(np.full(y.shape, np.inf))
+    assert not np.isfinite(w.grad.data).any()
 
 
 def test_infinities_may_pass():

@@ -118,18 +118,12 @@ class Blame:
         Raises:
             NonFiniteError: a gradient is NaN or infinite.
         """
-        watching = observe(self.found)
-        try:
-            with np.errstate(all="ignore"):
-                for step in loss.backward_steps(gradient, retain_graph):
-                    came = self.say(step.gy)
-                    for name, g in step.gradients.items():
-                        if said := self.say(g):
-                            how = f"as {came[1]}" if came else formula(step.node).gradients.get(name, "its rule")
-                            gy = "gy" if came else None
-                            self.blame("backward", step.node, f"g{name}", said[1], gy, None, how)
-        finally:
-            observe(watching)
+        for step in loss.backward_steps(gradient, retain_graph):
+            came = self.say(step.gy)
+            for name, g in step.gradients.items():
+                if said := self.say(g):
+                    how = f"as {came[1]}" if came else formula(step.node).gradients.get(name, "its rule")
+                    self.blame("backward", step.node, f"g{name}", said[1], "gy" if came else None, None, how)
 
     def say(self, x: Any) -> tuple[tuple[int, ...], str] | None:
         """Return the index of the first bad value, and how many there are of which kind; None if all are good."""
