@@ -131,3 +131,9 @@ def test_mistakes():
         summary(LeNet5(), 28)
     with pytest.raises(KeyError, match=r"LeNet5 has no row 'features.conv9'; the rows are \['features'"):
         summary(LeNet5(), (1, 28, 28))["features.conv9"]
+
+
+def test_a_layer_whose_units_differ_in_what_they_see_says_so():
+    net = summary(nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(5)), (1, 9, 9))
+    assert net["1"].receptive_field is None
+    assert "varies" in str(net).splitlines()[4]

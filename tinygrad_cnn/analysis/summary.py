@@ -97,8 +97,8 @@ def summary(model: Module, input_size: Any) -> Summary:
     Returns:
         A `Summary`. *Size* is the output size by (H + padding - kernel)/stride + 1, with its numbers. *Sees / step* is
         the receptive field in pixels of the image, and how far the next unit's lies from it, height x width where they
-        differ; "?" where it is not known. *Unread* are rows and columns of a layer's input that no window reads.
-        *Memory* is that of the results; parameters are not part of it.
+        differ; "varies" where units differ in what they see. *Unread* are rows and columns of a layer's input that no
+        window reads. *Memory* is that of the results; parameters are not part of it.
 
     Raises:
         ValueError: ``input_size`` is no shape, or does not suit the model.
@@ -208,7 +208,7 @@ def _unread(through: Window, image: tuple[int, int], output: tuple[int, int], i:
 
 def _cells(row: Row) -> tuple[str, ...]:
     spatial = row.output is not None and len(row.output) == 3
-    sees = (str(row.receptive_field) if row.receptive_field else "?") if spatial else ""
+    sees = (str(row.receptive_field) if row.receptive_field else "varies") if spatial else ""
     rows, columns = row.unread
     return (
         "  " * row.depth + row.name,
