@@ -6,11 +6,14 @@ import pytest
 from tinygrad_cnn import Tensor, nn
 from tinygrad_cnn.analysis import record_calls, summary
 from tinygrad_cnn.analysis.batches import Batches
+from tinygrad_cnn.attribution import grad_cam
 from tinygrad_cnn.data import synthetic_digits
 from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.report import sections
+from tinygrad_cnn.report.markup import fitted
 from tinygrad_cnn.report.results import Results, results
 from tinygrad_cnn.report.units import layers
+from tinygrad_cnn.viz import overlay
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,13 @@ def test_worst_mistakes_have_both_maps(model):
     n = found.worst(1)[0]
     assert f"<b>class {found.labels[n]}</b> taken for <b>class {found.predictions[n]}</b>" in text
     assert f"image {n}, " in text
+    x, pixels = Tensor(dataset[[n]][0]), sections.image_bytes(dataset[n][0])
+    tiles = [
+        fitted(overlay(pixels, grad_cam(model, x, int(label)).upsampled()[0]), 84, alt=f"for class {label}")
+        for label in (found.predictions[n], found.labels[n])
+    ]
+    assert f"{tiles[0]}<small>" in text
+    assert f"{tiles[1]}<small>" in text
     with pytest.raises(KeyError, match="no address"):
         sections.worst(model, batches, found, [], "features.conv3", 3)
     right = Results(found.labels, found.labels, found.losses, found.sure, 10)
