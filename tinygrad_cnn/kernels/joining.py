@@ -1,4 +1,4 @@
-"""Planes copied into others at an offset: arrays side by side, cut apart, and with something around them."""
+"""Runs of numbers copied into other arrays: arrays side by side, cut apart, and planes with something around them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,23 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.threads import split
-
-Widths = Sequence[tuple[int, int]]
+from tinygrad_cnn.kernels.threads import PIECES, split
 
 
 @kernel
-def _place(
-    x: ndarray, y: ndarray, top: int, left: int, around: bool, value: float, start: int, stop: int
-) -> None:  # fmt: skip
-    """Copy what of x (N, H, W) meets rows start..stop of y (N, OH, OW); x begins at (top, left) of y."""
-    first, last = max(left, 0), min(left + x.shape[2], y.shape[2])
-    fill = x.dtype.type(value)
+def _runs(x: ndarray, x_at: int, y: ndarray, y_at: int, length: int, parts: int, start: int, stop: int) -> None:
+    """Copy a run of each row of x (M, K), in so many parts, to the same row of y (M, L), from their columns on."""
     for i in range(start, stop):
-        n, o = divmod(i, y.shape[1])
-        result = y[n, o]
-        if first >= last or o < top or o >= top + x.shape[1]:
-            if around:
-                result[:] = fill
-            continue
-        copied, row = result[first:last], x[n, o - top, first - left :]
-        for j in range(len(copied)):  # indices from 0 on: the loop becomes vector code
-            copied[j] = row[j]
-        if around:
-            for j in range(first):
-                result[j] = fill
-            for j in range(last, len(result)):
-                result[j] = fill
+        row, part = i // parts, i % parts
+        begin, end = length * part // parts, length * (part + 1) // parts
+        source, target = x[row, x_at + begin : x_at + end], y[row, y_at + begin : y_at + end]
+        for j in range(len(target)):  # indices from 0 on: the loop becomes vector code
+            target[j] = source[j]
+
+
+def _copy_rows(x: ndarray, x_at: int, y: ndarray, y_at: int, length: int) -> None:
+    parts = 1 if len(x) >= PIECES else PIECES
+    split(_runs, len(x) * parts, x, x_at, y, y_at, length, parts, work=len(x) * length)
 
 
 def cat(arrays: Sequence[ndarray], axis: int) -> ndarray:
@@ -50,11 +40,10 @@ def cat(arrays: Sequence[ndarray], axis: int) -> ndarray:
     shape[axis] = sum(x.shape[axis] for x in arrays)
     y = buffers.empty(shape, arrays[0].dtype)
     outer, at = prod(shape[:axis]), 0
-    result = y.reshape(outer, 1, prod(shape[axis:]))
     for x in arrays:
-        run = np.ascontiguousarray(x).reshape(outer, 1, prod(x.shape[axis:]))
-        split(_place, outer, run, result, 0, at, False, 0.0, work=x.size)
-        at += run.shape[2]
+        run = prod(x.shape[axis:])
+        _copy_rows(np.ascontiguousarray(x).reshape(outer, run), 0, y.reshape(outer, prod(shape[axis:])), at, run)
+        at += run
     return y
 
 
@@ -67,9 +56,25 @@ def cut(x: ndarray, axis: int, start: int, stop: int) -> ndarray:
     """
     y = buffers.empty((*x.shape[:axis], stop - start, *x.shape[axis + 1 :]), x.dtype)
     outer, inner = prod(x.shape[:axis]), prod(x.shape[axis + 1 :])
-    planes = np.ascontiguousarray(x).reshape(outer, 1, x.shape[axis] * inner)
-    split(_place, outer, planes, y.reshape(outer, 1, -1), 0, -start * inner, False, 0.0, work=y.size)
+    run = (stop - start) * inner
+    rows = np.ascontiguousarray(x).reshape(outer, x.shape[axis] * inner)
+    _copy_rows(rows, start * inner, y.reshape(outer, run), 0, run)
     return y
+
+
+@kernel
+def _pad(x: ndarray, y: ndarray, top: int, left: int, around: bool, value: float, start: int, stop: int) -> None:
+    first, fill = max(left, 0), x.dtype.type(value)
+    last = max(min(left + x.shape[2], y.shape[2]), first)
+    for n in range(start, stop):
+        if around:
+            plane = y[n].reshape(y.shape[1] * y.shape[2])
+            for i in range(len(plane)):
+                plane[i] = fill
+        for h in range(max(-top, 0), min(x.shape[1], y.shape[1] - top)):
+            source, target = x[n, h, first - left :], y[n, h + top, first:last]
+            for j in range(len(target)):
+                target[j] = source[j]
 
 
 def pad(x: ndarray, rows: tuple[int, int], columns: tuple[int, int], value: float) -> ndarray:
@@ -81,5 +86,6 @@ def pad(x: ndarray, rows: tuple[int, int], columns: tuple[int, int], value: floa
     """
     n, height, width = x.shape
     y = buffers.empty((n, height + sum(rows), width + sum(columns)), x.dtype)
-    split(_place, n * y.shape[1], np.ascontiguousarray(x), y, rows[0], columns[0], True, float(value), work=y.size)
+    around = max(*rows, *columns) > 0
+    split(_pad, n, np.ascontiguousarray(x), y, rows[0], columns[0], around, float(value), work=y.size)
     return y
