@@ -32,13 +32,15 @@ def test_layers_have_their_numbers(model):
 
 def test_the_graph_or_why_not(model, monkeypatch):
     x = Batches("op", model, np.zeros((1, 1, 28, 28)), 1).take([0])[0]
-    assert "<svg" in sections.graph(model, x).body
+    body = sections.graph(model, x).body
+    assert body.startswith('<div class="graph frame"><svg')
+    assert 'href="data:image/png;base64,' in body  # a thumbnail
 
     class Broken:
         def render(self, format):
             raise RuntimeError("no <dot>")
 
-    monkeypatch.setattr(sections, "draw_graph", lambda *args: Broken())
+    monkeypatch.setattr(sections, "draw_graph", lambda *args, **options: Broken())
     assert "no &lt;dot&gt;" in sections.graph(model, x).body
 
 

@@ -11,7 +11,7 @@ from tinygrad_cnn.analysis import Summary, activities, strongest_activations
 from tinygrad_cnn.analysis.activations import RECTIFIERS
 from tinygrad_cnn.analysis.batches import Batches
 from tinygrad_cnn.attribution import grad_cam
-from tinygrad_cnn.calls import evaluation
+from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import Conv2d, Module
 from tinygrad_cnn.report.drawings import bar, confusion_drawing
 from tinygrad_cnn.report.markup import Markup, data_uri, element, fitted, joined, picture, table
@@ -84,7 +84,7 @@ def layer_table(net: Summary) -> Section:
                 row.formula.replace("*", "·"),
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.multiply_adds:,}" if row.multiply_adds else "",
-                (str(row.receptive_field) if row.receptive_field else "?") if spatial else "",
+                (str(row.receptive_field) if row.receptive_field else "varies") if spatial else "",
             ]
         )
     heads = ["layer", "output", "size of the output", "parameters", "multiply-adds", "sees / step"]
@@ -97,14 +97,13 @@ def layer_table(net: Summary) -> Section:
 
 
 def graph(model: Module, x: Tensor) -> Section:
-    """Return the drawing of the computation of one image."""
-    with evaluation(model):
-        output = model(x)
+    """Return the drawing of the computation of one image, with what every operation makes of it."""
+    drawn = draw_graph(record_calls(model, x), show=("multiply_adds", "receptive_field", "memory", "thumbnails"))
     try:
-        drawn = draw_graph(output, model).render("svg").decode()
-    except (RuntimeError, ValueError) as error:
+        text = drawn.render("svg").decode()
+    except RuntimeError as error:  # no program that can draw
         return Section("graph", "Graph", "It could not be drawn.", element("p", str(error)))
-    drawing = element("div", Markup(drawn[drawn.index("<svg") :]), class_="graph frame")
+    drawing = element("div", Markup(text[text.index("<svg") :]), class_="graph frame")
     return Section("graph", "Graph", "How one image becomes scores.", drawing)
 
 
