@@ -97,9 +97,9 @@ def explain(what: Any, at: Any = None) -> Explanation:
             raise RuntimeError("explain: this tensor was not computed by a recorded operation")
         what = what.grad_fn
     if isinstance(what, Call):
-        y = what.output
-        found = _page(what.function, what.address or what.path, [_array(x) for x in what.inputs], y.shape, at, [])
-        found.kept = {} if y.grad_fn is not what.function else found.kept
+        y, function = what.output, what.function.singles()[-1]  # of layers that ran as one, the call is the last
+        found = _page(function, what.address or what.path, [_array(x) for x in what.inputs], y.shape, at, [])
+        found.kept = found.kept if getattr(y, "grad_fn", None) is function else {}
         return found
     step = what if isinstance(what, Step) else None
     node = what.node if isinstance(what, Step) else what
