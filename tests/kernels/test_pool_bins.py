@@ -36,6 +36,15 @@ def test_maxima_and_their_gradient(dtype: type, rng: np.random.Generator) -> Non
     np.testing.assert_allclose((found * gy).sum(dtype=float), (gx.astype(float) ** 2).sum(), rtol=1e-5)  # the adjoint
 
 
+def test_nan_is_the_maximum_wherever_it_stands() -> None:
+    x, image, rows = np.ones((1, 1, 3, 20)), np.zeros(1, int), np.array([[[0, 3]]])
+    x[0, 0, 0, 4] = x[0, 0, 1, 17] = np.nan
+    for columns, place in (([0, 20], 37), ([3, 6], 4), ([0, 4], 0)):
+        y, index = kernel.max_bins(x, image, rows, np.array([[columns]]))
+        assert np.isnan(y).item() == (place > 0)
+        assert index.item() == place
+
+
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-6), (np.float64, 1e-12)])
 def test_points_and_their_gradient(dtype: type, bound: float, rng: np.random.Generator) -> None:
     x = rng.standard_normal((2, 3, 5, 7)).astype(dtype)

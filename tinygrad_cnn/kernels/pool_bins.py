@@ -2,7 +2,8 @@
 
 A region is a grid of bins in one image of the batch. What a bin covers is worked out beforehand in tables, one for the
 rows and one for the columns: so adaptive pooling is a single region that is the whole image, and the rounding of boxes
-is no business of the loops.
+is no business of the loops. The rows of a bin are gathered first, into one line: neighbours are a whole vector there.
+Then each bin takes its few columns of that line.
 """
 
 from __future__ import annotations
@@ -19,23 +20,46 @@ from tinygrad_cnn.kernels.threads import split
 Shape = tuple[int, ...]
 
 
+def _reach(columns: ndarray, width: int) -> ndarray:
+    """Return (K, 2): from which column on each region reads, and where it has ended."""
+    first, last = columns.min((1, 2), initial=width), columns.max((1, 2), initial=0)
+    return np.stack([first, np.maximum(first, np.minimum(last + 1, width))], 1)
+
+
 @kernel(writes="y index")
 def _largest(
-    x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, y: ndarray, index: ndarray, start: int, stop: int
-) -> None:
+    x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, reach: ndarray, y: ndarray, index: ndarray, start: int,
+    stop: int,
+) -> None:  # fmt: skip
     channels, width = y.shape[1], x.shape[2]
+    largest, where = np.empty(width, x.dtype), np.empty(width, np.int32)
     for i in range(start, stop):
         region, channel = i // channels, i % channels
-        plane = x[image[region] * channels + channel]
+        plane, left, right = x[image[region] * channels + channel], reach[region, 0], reach[region, 1]
+        tops, places = largest[left:right], where[left:right]
         for ph in range(rows.shape[1]):
+            first, last = rows[region, ph, 0], rows[region, ph, 1]
+            for h in range(first, last):
+                line, at = plane[h, left:right], h * width + left
+                if h == first:
+                    for w in range(len(line)):
+                        tops[w], places[w] = line[w], at + w
+                else:
+                    for w in range(len(line)):
+                        v = line[w]
+                        taken = (v > tops[w]) | (v != v)
+                        tops[w] = v if taken else tops[w]
+                        places[w] = at + w if taken else places[w]
             for pw in range(columns.shape[1]):
-                best, where = x.dtype.type(-np.inf), -1
-                for h in range(rows[region, ph, 0], rows[region, ph, 1]):
-                    for w in range(columns[region, pw, 0], columns[region, pw, 1]):
-                        if not plane[h, w] <= best or where < 0:  # larger, or NaN
-                            best, where = plane[h, w], h * width + w
-                y[region, channel, ph, pw] = best if where >= 0 else x.dtype.type(0)
-                index[region, channel, ph, pw] = where
+                best, found = x.dtype.type(0), -1
+                for w in range(columns[region, pw, 0], columns[region, pw, 1] if first < last else 0):
+                    v, place = largest[w], where[w]
+                    # of equal ones the first, of NaNs the last
+                    same = v == best and place < found
+                    if found < 0 or v > best or same or (v != v and (best == best or place > found)):
+                        best, found = v, place
+                y[region, channel, ph, pw] = best
+                index[region, channel, ph, pw] = found
 
 
 def max_bins(x: ndarray, image: ndarray, rows: ndarray, columns: ndarray) -> tuple[ndarray, ndarray]:
@@ -60,7 +84,8 @@ def max_bins(x: ndarray, image: ndarray, rows: ndarray, columns: ndarray) -> tup
     y, index = buffers.empty(shape, x.dtype), buffers.empty(shape, np.int64)
     planes = np.ascontiguousarray(x).reshape(n * c, height, width)
     covered = (rows[..., 1] - rows[..., 0]).sum(1) * (columns[..., 1] - columns[..., 0]).sum(1)
-    split(_largest, len(image) * c, planes, image, rows, columns, y, index, work=c * int(covered.sum()))
+    tables = image, rows, columns, _reach(columns, width)
+    split(_largest, len(image) * c, planes, *tables, y, index, work=c * int(covered.sum()))
     return y, index
 
 
@@ -97,44 +122,58 @@ def max_bins_gather(ggx: ndarray, index: ndarray, image: ndarray) -> ndarray:
 
 @kernel
 def _points(
-    x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down: ndarray, across: ndarray, y: ndarray,
-    start: int, stop: int,
+    x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down: ndarray, across: ndarray, reach: ndarray,
+    y: ndarray, start: int, stop: int,
 ) -> None:  # fmt: skip
     channels = y.shape[1]
+    sums = np.empty(x.shape[2])
     for i in range(start, stop):
         region, channel = i // channels, i % channels
-        plane = x[image[region] * channels + channel]
+        plane, left, right = x[image[region] * channels + channel], reach[region, 0], reach[region, 1]
+        line = sums[left:right]
         for ph in range(rows.shape[1]):
+            line[:] = 0.0
+            for a in range(rows.shape[2]):
+                share = down[region, ph, a]
+                if share != 0:
+                    pixels = plane[rows[region, ph, a], left:right]
+                    for w in range(len(line)):
+                        line[w] += share * pixels[w]
             for pw in range(columns.shape[1]):
                 total = 0.0
-                for a in range(rows.shape[2]):
-                    if down[region, ph, a] != 0:
-                        h, sum_of_line = rows[region, ph, a], 0.0
-                        for b in range(columns.shape[2]):
-                            sum_of_line += across[region, pw, b] * plane[h, columns[region, pw, b]]
-                        total += down[region, ph, a] * sum_of_line
+                for b in range(columns.shape[2]):
+                    if across[region, pw, b] != 0:
+                        total += across[region, pw, b] * sums[columns[region, pw, b]]
                 y[region, channel, ph, pw] = total
 
 
 @kernel(writes="gx")
 def _to_points(
-    gy: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down: ndarray, across: ndarray, gx: ndarray,
-    start: int, stop: int,
+    gy: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down: ndarray, across: ndarray, reach: ndarray,
+    gx: ndarray, start: int, stop: int,
 ) -> None:  # fmt: skip
     channels = gy.shape[1]
+    sums = np.empty(gx.shape[2], gx.dtype)
     for i in range(start, stop):
         gx[i] = 0
         for region in range(len(image)):
             if image[region] != i // channels:
                 continue
+            left, right = reach[region, 0], reach[region, 1]
+            line = sums[left:right]
             for ph in range(rows.shape[1]):
+                line[:] = 0
+                for pw in range(columns.shape[1]):
+                    incoming = gy[region, i % channels, ph, pw]
+                    for b in range(columns.shape[2]):
+                        if across[region, pw, b] != 0:
+                            sums[columns[region, pw, b]] += incoming * across[region, pw, b]
                 for a in range(rows.shape[2]):
-                    h = rows[region, ph, a]
-                    if down[region, ph, a] != 0:
-                        for pw in range(columns.shape[1]):
-                            share = gy[region, i % channels, ph, pw] * down[region, ph, a]
-                            for b in range(columns.shape[2]):
-                                gx[i, h, columns[region, pw, b]] += share * across[region, pw, b]
+                    share = down[region, ph, a]
+                    if share != 0:
+                        pixels = gx[i, rows[region, ph, a], left:right]
+                        for w in range(len(line)):
+                            pixels[w] += share * line[w]
 
 
 def point_bins(x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down: ndarray, across: ndarray) -> ndarray:
@@ -157,8 +196,8 @@ def point_bins(x: ndarray, image: ndarray, rows: ndarray, columns: ndarray, down
     n, c, height, width = x.shape
     y = buffers.empty((len(image), c, rows.shape[1], columns.shape[1]), x.dtype)
     planes = np.ascontiguousarray(x).reshape(n * c, height, width)
-    work = y.size * rows.shape[2] * columns.shape[2]
-    split(_points, len(image) * c, planes, image, rows, columns, down, across, y, work=work)
+    tables = image, rows, columns, down, across, _reach(columns, width)
+    split(_points, len(image) * c, planes, *tables, y, work=y.size * (rows.shape[2] + columns.shape[2]))
     return y
 
 
@@ -168,7 +207,7 @@ def point_bins_grad(
     """Return the gradient of `point_bins`: every gy, weighted, added to the pixels that its bin reads."""
     n, c, height, width = x_shape
     gx = buffers.empty(x_shape, gy.dtype)
-    tables = image, rows, columns, down, across
-    work = gx.size + gy.size * rows.shape[2] * columns.shape[2]
+    tables = image, rows, columns, down, across, _reach(columns, width)
+    work = gx.size + gy.size * (rows.shape[2] + columns.shape[2])
     split(_to_points, n * c, np.ascontiguousarray(gy), *tables, gx.reshape(n * c, height, width), work=work)
     return gx
