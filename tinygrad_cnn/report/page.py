@@ -37,7 +37,7 @@ def report(
 ) -> Path:
     """Write one HTML file about a model and what it does with data; it opens anywhere, without a network.
 
-    The computation graph, the layers, what every unit sees (hover over a feature map: its receptive field is marked on
+    The layers, the computation graph, what every unit sees (hover over a feature map: its receptive field is marked on
     the image; over a pixel of the image: the units that see it), filters, sparsity and dead units, the confusion matrix
     and the worst mistakes with their class-activation maps (Grad-CAM). Nothing in the model changes. The same model and
     data give the same bytes.
