@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cnn.functional.arithmetic import mul
@@ -56,7 +57,8 @@ def einsum(equation: str, *operands: Any) -> Any:
         later = set(result).union(*(t for _, t in parts[i + 1 :]))
         y, labels = _contract(y, labels, x, term, later)
     y, labels = _summed(y, labels, set(result))
-    return _aligned(y, labels, result, size)
+    y = _aligned(y, labels, result, size)
+    return reshape(y, y.shape) if any(y is x for x in operands) else y
 
 
 def _labels(equation: str, ndims: list[int]) -> tuple[list[Labels], Labels]:
@@ -101,7 +103,7 @@ def _without_repeats(x: Any, labels: Labels, size: dict[str, int]) -> tuple[Any,
         x = reshape(x, (*x.shape[:-2], n * n))
         x, labels = index(x, (..., slice(None, None, n + 1))), (*(labels[k] for k in rest), label)
     kept = [i for i, label in enumerate(labels) if x.shape[i] != 1 or size[label] == 1]
-    return reshape(x, [x.shape[i] for i in kept]), tuple(labels[i] for i in kept)
+    return _shaped(x, [x.shape[i] for i in kept]), tuple(labels[i] for i in kept)
 
 
 def _summed(x: Any, labels: Labels, needed: set[str]) -> tuple[Any, Labels]:
@@ -125,14 +127,21 @@ def _contract(a: Any, a_labels: Labels, b: Any, b_labels: Labels, later: set[str
         y = mul(_aligned(a, a_labels, result + inner), _aligned(b, b_labels, result + inner))
         return _summed(y, result + inner, set(result))
     B, M, K, N = (math.prod(size[label] for label in group) for group in (batch, rows, inner, columns))
-    left = reshape(_aligned(a, a_labels, batch + rows + inner), (B, M, K))
-    right = reshape(_aligned(b, b_labels, batch + inner + columns), (B, K, N))
-    return reshape(matmul(left, right), [size[label] for label in result]), result
+    left = _shaped(_aligned(a, a_labels, batch + rows + inner), (B, M, K))
+    right = _shaped(_aligned(b, b_labels, batch + inner + columns), (B, K, N))
+    return _shaped(matmul(left, right), [size[label] for label in result]), result
+
+
+def _shaped(x: Any, shape: Sequence[int]) -> Any:
+    """Return x itself where nothing changes: a gradient that no view stands before is not copied."""
+    return x if x.shape == tuple(shape) else reshape(x, shape)
 
 
 def _aligned(x: Any, labels: Labels, wanted: Labels, size: dict[str, int] | None = None) -> Any:
     """Return x with its axes in the order ``wanted``; of size 1 (or expanded to ``size``) those that it has not."""
-    x = permute(x, *(labels.index(label) for label in wanted if label in labels))
+    order = [labels.index(label) for label in wanted if label in labels]
+    x = x if order == sorted(order) else permute(x, *order)
     own = iter(x.shape)
-    x = reshape(x, [next(own) if label in labels else 1 for label in wanted])
-    return x if size is None else expand(x, [size[label] for label in wanted])
+    x = _shaped(x, [next(own) if label in labels else 1 for label in wanted])
+    shape = x.shape if size is None else tuple(size[label] for label in wanted)
+    return x if x.shape == shape else expand(x, shape)
