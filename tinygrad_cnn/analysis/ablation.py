@@ -154,7 +154,7 @@ class _Ablation:
             name = f"{path}.{op_name(function)}" if path else op_name(function)
             if self.count(name):
                 y = self.replaced(output)
-        told = self.found and self.found(function, inputs, output if y is None else y)
+        told = None if self.found is None else self.found(function, inputs, output if y is None else y)
         return y if told is None else told
 
     def count(self, name: str) -> bool:

@@ -93,7 +93,7 @@ class Blame:
 
     def saw(self, function: Function, inputs: tuple[Any, ...], output: Any) -> Any:
         """Look at an operation, as the observer of the thread."""
-        replaced = self.found and self.found(function, inputs, output)
+        replaced = None if self.found is None else self.found(function, inputs, output)
         y = _array(output if replaced is None else replaced)
         line = _line()
         if line is None:  # a gradient rule at work: `backward` looks at what it gives
