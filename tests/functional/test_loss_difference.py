@@ -46,6 +46,21 @@ def test_kl_of_a_distribution_from_itself_is_zero(rng: np.random.Generator) -> N
     assert F.kl_div(x, np.exp(x), "batchmean") == pytest.approx(F.kl_div(x, np.exp(x), "sum") / 3)
 
 
+@pytest.mark.parametrize("reduction", ["sum", "mean", "batchmean"])
+def test_kl_summed_is_the_sum_of_kl(reduction: str, rng: np.random.Generator) -> None:
+    x = Tensor(rng.standard_normal((3, 4)), requires_grad=True)
+    t = Tensor(np.array([[0.0, 0.5, 0.2, 0.3]] * 3), requires_grad=True)
+    parts = F.kl_div(x, t, "none").sum() / {"sum": 1, "mean": 12, "batchmean": 3}[reduction]
+    y = F.kl_div(x, t, reduction)
+    assert y.item() == pytest.approx(parts.item())
+    for create_graph in (False, True):
+        for g, wanted in zip(
+            *(grad(z, [x, t], retain_graph=True, create_graph=create_graph) for z in (y, parts)), strict=True
+        ):
+            np.testing.assert_allclose(g.detach().numpy(), wanted.detach().numpy())
+    assert F.kl_div(np.array(1.0), np.array(1.0), "batchmean") == -1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -23,6 +23,11 @@ def test_sums_are_those_of_the_references(shape: tuple[int, ...], dtype: type, b
     for beta in (0.3, 2.0):
         wanted = reference.smooth_l1_loss(*exact, beta).sum()
         assert kernel.smooth_l1_loss(x, target, beta) == pytest.approx(wanted, rel=bound)
+    target.flat[::3] = 0
+    wanted = reference.kl_div(exact[0], target).sum()
+    assert kernel.kl_div(x, target) == pytest.approx(wanted, rel=bound)
+    target.flat[::3] = 1
+    exact = exact[0], target.astype(np.float64)
     wanted = reference.binary_cross_entropy_with_logits(*exact).sum()
     assert kernel.binary_cross_entropy_with_logits(x, target) == pytest.approx(wanted, rel=bound)
 
@@ -55,6 +60,7 @@ def test_same_bits_for_every_number_of_threads() -> None:
     before, results = state.get_num_threads(), set()
     for threads in (1, 2, 3):
         state.set_num_threads(threads)
-        results.add((kernel.smooth_l1_loss(x, target, 1.0), kernel.binary_cross_entropy_with_logits(x, target)))
+        sums = kernel.smooth_l1_loss(x, target, 1.0), kernel.kl_div(x, abs(target))
+        results.add((*sums, kernel.binary_cross_entropy_with_logits(x, target)))
     state.set_num_threads(before)
     assert len(results) == 1

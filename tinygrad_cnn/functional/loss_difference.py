@@ -10,9 +10,10 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.arithmetic import div, mul, sub
-from tinygrad_cnn.functional.elementwise import abs, clamp, exp, log, where
+from tinygrad_cnn.functional.elementwise import abs, clamp, exp, log, neg, where
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.reduction import check_pair, reduced
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels import loss_pairs as kernel
 from tinygrad_cnn.state import place
 
@@ -33,6 +34,25 @@ class SmoothL1Loss(Function):
 
     def grad_target(self, gy: Any, x: Any, target: Any) -> Any:
         return self.grad_x(gy, target, x)
+
+
+class KLDiv(Function):
+    """The sum of t * (log(t) - x), over ``divisor``; t = 0 contributes 0."""
+
+    def __init__(self, divisor: int) -> None:
+        self.divisor = divisor or math.nan  # the mean of nothing
+
+    def forward(self, x: ndarray, target: ndarray) -> ndarray:
+        return np.asarray(kernel.kl_div(x, target) / self.divisor, x.dtype)
+
+    def grad_x(self, gy: Any, target: Any) -> Any:
+        factor = gy / -self.divisor
+        if type(gy) is ndarray:
+            return np.multiply(target, factor, out=buffers.empty(target.shape, target.dtype))
+        return target * factor
+
+    def grad_target(self, gy: Any, x: Any, target: Any) -> Any:
+        return where(target == 0, neg(x), log(where(target == 0, 1.0, target)) + 1 - x) * (gy / self.divisor)
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -100,10 +120,11 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     0.693147...
     """
     check_pair("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
+    rows = input.shape[0] if input.shape else 1
+    if reduction != "none" and not log_target:
+        return KLDiv({"batchmean": rows, "mean": math.prod(input.shape), "sum": 1}[reduction]).apply(input, target)
     if log_target:
         losses = mul(exp(target), sub(target, input))
     else:
         losses = sub(mul(target, log(where(target == 0, 1.0, target))), mul(target, input))
-    if reduction == "batchmean":
-        return div(sum(losses), input.shape[0] if input.shape else 1)
-    return reduced(losses, reduction)
+    return div(sum(losses), rows) if reduction == "batchmean" else reduced(losses, reduction)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy import ndarray
 
@@ -77,6 +79,17 @@ def _with_logits_grad(
         gx[i] = factor * (real(1) / (real(1) + exp(-x[i])) - target[i])
 
 
+@kernel(writes="sums")
+def _kl_div(x: ndarray, target: ndarray, sums: ndarray, unused: float, start: int, stop: int) -> None:
+    for block in range(start, stop):
+        a, b = x[block * _BLOCK : (block + 1) * _BLOCK], target[block * _BLOCK : (block + 1) * _BLOCK]
+        total = 0.0
+        for i in range(len(a)):
+            t = float(b[i])
+            total += t * ((math.log(t) if t != 0 else 0.0) - a[i])
+        sums[block] = total
+
+
 def smooth_l1_loss(x: ndarray, target: ndarray, beta: float) -> float:
     """Return the sum of d*d / (2*beta) where d = |x - target| is below beta, and d - beta/2 elsewhere; beta > 0.
 
@@ -103,3 +116,12 @@ def binary_cross_entropy_with_logits(x: ndarray, target: ndarray) -> float:
 def binary_cross_entropy_with_logits_grad(gy: float, x: ndarray, target: ndarray) -> ndarray:
     """Return the gradient of x for the cotangent gy of the sum: gy * (sigmoid(x) - target)."""
     return _gradient(_with_logits_grad, gy, x, target, 0.0)
+
+
+def kl_div(x: ndarray, target: ndarray) -> float:
+    """Return the sum of target * (log(target) - x); a target of 0 contributes 0.
+
+    >>> kl_div(np.array([0.0, -1.0]), np.array([0.0, 1.0]))
+    1.0
+    """
+    return _total(_kl_div, x, target, 0.0)
