@@ -81,6 +81,14 @@ def test_evaluation_gives_each_module_its_own_mode_back():
     assert [module.training for module in model.modules()] == [True, True, False, True]
 
 
+def test_a_module_without_a_mode_of_its_own_gets_none():
+    model = Residual()
+    with evaluation(model):
+        assert not model.conv.training
+    assert "training" not in vars(model.conv)
+    assert model.conv.training
+
+
 def test_sample_inputs_have_the_dtype_of_the_parameters():
     x = sample_input("summary", nn.Linear(3, 2, dtype=np.float64), (3,))
     assert (x.shape, x.dtype) == ((1, 3), np.float64)

@@ -34,13 +34,16 @@ def record_calls(model: Module, input: Any) -> Trace:
 @contextmanager
 def evaluation(model: Module) -> Iterator[None]:
     """Put every module into evaluation mode for a while; afterwards each has its own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, vars(module).get("training")) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
         for module, mode in modes:
-            module.training = mode
+            if mode is None:  # it has that of its class
+                del module.training
+            else:
+                module.training = mode
 
 
 def sample_input(

@@ -26,7 +26,8 @@ class Recording(NamedTuple):
     # lets a new thread inherit its parent's context, and a new thread must start recording.
     paused_by: int = 0
     # Called after every operation as observer(function, inputs, output), or None. What it returns, if not None, stands
-    # in the place of the output: so parts are taken out of a network without touching it.
+    # in the place of the output: so parts are taken out of a network without touching it. Layers run one by one for it,
+    # unless it has an attribute ``takes_runs_apart`` that is true: then it asks the operation of a run for its replay().
     observer: Callable[..., Any] | None = None
 
 
@@ -50,14 +51,14 @@ on_compile: Callable[[str], None] | None = None
 def pause_recording(by: int) -> int:
     """Say which thread pauses recording (its ident; 0 for none) from now on; return who did until now."""
     found = recording.get() or Recording()
-    recording.set(Recording(by, found.observer) if by or found.observer else None)
+    recording.set(Recording(by, found.observer) if by or found.observer is not None else None)
     return found.paused_by
 
 
 def observe(observer: Callable[..., Any] | None) -> Callable[..., Any] | None:
     """Let ``observer`` see every operation of this thread from now on; return who did until now."""
     found = recording.get() or Recording()
-    recording.set(Recording(found.paused_by, observer) if observer or found.paused_by else None)
+    recording.set(Recording(found.paused_by, observer) if observer is not None or found.paused_by else None)
     return found.observer
 
 

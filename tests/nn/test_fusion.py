@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,9 @@ def test_the_drawing_is_that_of_the_single_layers() -> None:
         drawings.append(draw_graph(model(IMAGE), model).dot)
     finally:
         observe(found)
-    assert drawings[0] == drawings[1]
+    # But for how much they keep until backward: run as one, less.
+    without = [re.sub('kept for backward: [^"]*', "", drawing) for drawing in drawings]
+    assert without[0] == without[1]
     for name in ("Conv2d", "ReLU", "MaxPool2d"):
         assert name in drawings[0]
 

@@ -138,7 +138,8 @@ def cam(model: Module, input: Any, target: Any = None) -> Attribution:
     if callable(target):
         raise TypeError("cam: a class has weights in the last layer, a function has none; use grad_cam")
     images = images_of("cam", input)
-    with asking("cam", model), traced(model, leaf(images)) as (output, calls):
+    with asking("cam", model):
+        output, calls = traced(model, leaf(images))
         target = settled(output, target)
         scores = score_of("cam", output, target).data
         maps, linear = _pooled(calls, output)
@@ -151,7 +152,8 @@ def _asked(
 ) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """Return the images, the maps (N, K, h, w) of a layer, the gradient of the score there, and the scores."""
     images = images_of(op, input)
-    with asking(op, model), traced(model, leaf(images)) as (output, calls):
+    with asking(op, model):
+        output, calls = traced(model, leaf(images))
         score = score_of(op, output, target)
         call = _last_maps(op, calls) if layer is None else calls[layer]
         if len(call.shape) != 4 or not isinstance(call.output, Tensor) or call.output.edge is None:

@@ -49,7 +49,8 @@ def is_rectifier(node: Function) -> bool:
 def _walked(op: str, model: Module, input: Any, target: Any, rule: Rule) -> Attribution:
     images = images_of(op, input)
     x = leaf(images)
-    with asking(op, model), traced(model, x) as (output, _):  # so layers run one by one, and every rectifier is a node
+    with asking(op, model):
+        output, _ = traced(model, x)  # every rectifier is a node of its own
         score = score_of(op, output, target)
         raw = by_target(score, [_pixels(op, part, x, rule) for part in targets_of(op, score)])
     return Attribution(op, raw, abs(raw).max(-3), score.data, images.shape[-2:])

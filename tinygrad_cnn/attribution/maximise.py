@@ -128,10 +128,10 @@ def _climb(
 ) -> tuple[ndarray, ndarray]:
     """Return the gradient of each image's unit, and the activations."""
     x = leaf(images)
-    with traced(model, x) as (output, calls):
-        liked = output if layer is None else calls[layer].output
-        found = [_activation(op, liked, n, place) for n, place in enumerate(units)]
-        g = grad(sum(found[1:], found[0]), x, allow_unused=True)[0] if liked.edge is not None else None
+    output, calls = traced(model, x)
+    liked = output if layer is None else calls[layer].output
+    found = [_activation(op, liked, n, place) for n, place in enumerate(units)]
+    g = grad(sum(found[1:], found[0]), x, allow_unused=True)[0] if liked.edge is not None else None
     if g is None:
         raise ValueError(f"{op}: {layer or 'the output'} does not depend on the image")
     return g.data, np.array([one.item() for one in found])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from weakref import ref
 
@@ -195,6 +195,12 @@ class Function:
     def singles(self) -> list[Function]:
         """Return the operations that this node stands for, oldest first: itself, unless several ran as one."""
         return [self]
+
+    def become(self, other: Function) -> None:
+        """Be another node from now on, at this one's place in the graph: its tick and whoever leads here stay."""
+        plan = replace(other.plan, retains_grad=self.plan.retains_grad)
+        vars(self).update({**vars(other), "tick": self.tick, "plan": plan})
+        self.__class__ = other.__class__
 
     def check_versions(self) -> None:
         """Raise where a saved array was written after this node was recorded."""

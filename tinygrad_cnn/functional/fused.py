@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from numpy import ndarray
@@ -13,11 +14,13 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Geometry, over_pixels
+from tinygrad_cnn.functional.norm import BatchNormFixed
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
 from tinygrad_cnn.kernels import conv_fused as kernel
 from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
+from tinygrad_cnn.state import tick
 
 
 class Run(NamedTuple):
@@ -28,6 +31,19 @@ class Run(NamedTuple):
     paths: tuple[str, ...]  # of the modules that are run as one
 
 
+# Of one of several operations that ran as one: the path of its module, and function, inputs and result.
+Single = tuple[str, Function, tuple[Any, ...], Any]
+
+
+def _one_by_one(paths: tuple[str, ...], steps: list[tuple[Any, ...]], x: Any) -> Iterator[Single]:
+    """Apply operations, each given with its further inputs, one after the other."""
+    for path, (function, *others) in zip(paths, steps, strict=True):
+        y = function.apply(x, *others)
+        function.path = path
+        yield path, function, (x, *others), y
+        x = y
+
+
 class ConvRun(Function):
     """A convolution, then ReLU, then 2x2 max pooling, as far as the run says."""
 
@@ -36,6 +52,7 @@ class ConvRun(Function):
 
     def __init__(self, geometry: Geometry, run: Run) -> None:
         self.geometry, self.run = geometry, run
+        self.earlier = tick(), tick()  # when the operations before the last one would have been recorded
 
     def forward(self, x: ndarray, w: ndarray, b: ndarray | None) -> ndarray:
         self.x_shape, self.w_shape = x.shape, w.shape
@@ -58,6 +75,18 @@ class ConvRun(Function):
         """The shape of the convolution's own result."""
         out = Window(self.w_shape[2:], *self.geometry[:3]).out_size("conv2d", self.x_shape[2:])
         return self.x_shape[0], self.w_shape[0], *out
+
+    def replay(self, x: Any, w: Any, b: Any) -> Iterator[Single]:
+        """Run the operations one by one on the same inputs; the last one's node then stands in the place of this."""
+        oh, ow = self.convolved[2:]
+        steps = [(Conv2d(self.geometry), w, b), *[(ReLU(),)] * self.run.relu]
+        steps += [(MaxPool2d(SIDE_BY_SIDE, (oh // 2, ow // 2)),)] * self.run.pool
+        yield from _one_by_one(self.run.paths, steps, x)
+        *before, (last, *_) = steps
+        if last.tick:
+            for (function, *_), moment in zip(before, self.earlier, strict=False):
+                function.tick = moment
+            self.become(last)
 
     def singles(self) -> list[Function]:
         """Return the operations of the run as if they had been recorded one by one."""
@@ -90,3 +119,11 @@ class ConvNormRun(Function):
         return kernel.conv2d_fused(
             x, w, b, *self.geometry, scale=scale, shift=shift, relu=run.relu, pool=run.pool
         )[0]  # fmt: skip
+
+    def replay(self, x: Any, w: Any, b: Any, mean: Any, var: Any, gamma: Any, beta: Any) -> Iterator[Single]:
+        """Run the operations one by one on the same inputs."""
+        norm = BatchNormFixed(self.eps), mean, var, gamma, beta
+        steps = [(Conv2d(self.geometry), w, b), norm, *[(ReLU(),)] * self.run.relu]
+        oh, ow = Window(w.shape[2:], *self.geometry[:3]).out_size("conv2d", x.shape[2:])
+        steps += [(MaxPool2d(SIDE_BY_SIDE, (oh // 2, ow // 2)),)] * self.run.pool
+        yield from _one_by_one(self.run.paths, steps, x)

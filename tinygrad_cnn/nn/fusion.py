@@ -43,7 +43,9 @@ def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
     if type(modules[at]) is not Conv2d or getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]):
         return 1
     how = recording.get()
-    if (how is not None and how.observer is not None) or sizes_are_strict.get():
+    if how is not None and how.observer is not None and not getattr(how.observer, "takes_runs_apart", False):
+        return 1
+    if sizes_are_strict.get():
         return 1
     end = at + 1
     if end < len(modules) and type(modules[end]) is BatchNorm2d:

@@ -9,10 +9,10 @@ import pytest
 from tinygrad_cnn import Tensor, nn, no_grad, optim, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import Function, grad, version
+from tinygrad_cnn.autograd.engine import nodes_before
 from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.models.resnet import resnet18
 from tinygrad_cnn.state import observe, recording
-from tinygrad_cnn.tracing import op_name
 
 
 class Block(nn.Module):
@@ -240,14 +240,66 @@ def test_only_a_module_is_traced():
         pass
 
 
-def test_operations_are_spelt_as_functions_are():
-    def all_of(kind: type) -> set[type]:
-        return {kind, *(found for sub in kind.__subclasses__() for found in all_of(sub))}
+def run_net() -> nn.Sequential:
+    parts = {"conv": nn.Conv2d(2, 3, 3), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2), "head": nn.Flatten()}
+    return nn.Sequential({**parts, "out": nn.Linear(3 * 2 * 3, 2)})
 
-    kinds = {k for k in all_of(Function) if k.__module__.startswith("tinygrad_cnn.functional")}
-    spelt = {op_name(object.__new__(kind)) for kind in kinds}
-    for name in """relu prelu silu gelu elu selu relu6 hardtanh leaky_relu logsigmoid log_softmax max_pool2d avg_pool2d
-        adaptive_avg_pool2d batch_norm layer_norm cross_entropy nll_loss mse_loss roi_align roi_pool matmul cumsum
-        logsumexp cat""".split():
-        assert name in spelt
-        assert hasattr(F, name)
+
+def gradients(model: nn.Module, y: Tensor, *others: Tensor) -> list[np.ndarray]:
+    found = grad((y * y).sum(), [*model.parameters(), *others], retain_graph=True)
+    return [g.data for g in found]
+
+
+def test_layers_run_as_one_until_somebody_looks():
+    model, x = run_net(), image(2, 2, 6, 9)
+    plain = model(x)
+    expected = gradients(model, plain)
+    with trace(model) as t:
+        y = model(x)
+    names = [node.name for node in nodes_before([y.edge])]
+    assert names == ["ConvRun", "Reshape", "Linear"]
+    assert t.addresses == ["conv", "relu", "pool", "head", "out"]
+    assert [call.index for call in t] == [0, 1, 2, 3, 4]
+    assert t["relu"].sources == (t["conv"],)
+    assert t["head"].sources == (t["pool"],)
+    assert [call.op for call in t] == ["conv2d", "relu", "max_pool2d", "reshape", "linear"]
+    assert list(t["conv"].parameters) == ["conv.weight", "conv.bias"]
+    assert t["pool"].parameters == {}
+    # The graph has the single operations now: they can be differentiated by, with the same bits.
+    assert [node.name for node in nodes_before([y.edge])] == ["Conv2d", "ReLU", "MaxPool2d", "Reshape", "Linear"]
+    assert [node.path for node in nodes_before([y.edge])][:3] == ["conv", "relu", "pool"]
+    maps = t["relu"].output
+    *found, g = gradients(model, y, maps)
+    assert g.shape == maps.shape == (2, 3, 4, 7)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    single = model.relu(model.conv(x))
+    np.testing.assert_array_equal(maps.data, single.data)
+    np.testing.assert_array_equal(t["pool"].output.data, model.pool(single).data)
+
+
+def test_runs_of_what_was_used_up_or_not_recorded_are_values_only():
+    model, x = run_net(), image(2, 2, 6, 9)
+    with trace(model) as t:
+        model(x).sum().backward()
+    assert not t["relu"].output.requires_grad
+    np.testing.assert_array_equal(t["relu"].output.data, model.relu(model.conv(x)).data)
+
+    normed = nn.Sequential({"conv": nn.Conv2d(2, 3, 3), "norm": nn.BatchNorm2d(3), "relu": nn.ReLU()}).eval()
+    with no_grad(), trace(normed) as t:
+        y = normed(x)
+    assert t.addresses == ["conv", "norm", "relu"]
+    assert list(t["norm"].parameters) == ["norm.weight", "norm.bias"]
+    np.testing.assert_array_equal(t["norm"].output.data, normed.norm(normed.conv(x)).data)
+    assert t["relu"].output.data is y.data
+
+
+def test_a_run_is_taken_apart_with_the_values_of_its_time():
+    model, x = run_net(), image(2, 2, 6, 9)
+    before = model.relu(model.conv(x)).data
+    with trace(model) as t:
+        y = model(x)
+        y.retain_grad()
+        with no_grad():
+            model.conv.weight.zero_()
+    np.testing.assert_array_equal(t["relu"].output.data, before)

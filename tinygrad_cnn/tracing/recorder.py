@@ -5,103 +5,21 @@ An operation tells its observer, a module looks its path up in a dict, and who w
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from difflib import get_close_matches
 from time import perf_counter
 from typing import Any, overload
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Function, version
+from tinygrad_cnn.autograd import Function, set_grad_enabled, version
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.nn.module import tree
 from tinygrad_cnn.state import module_path, observe
 from tinygrad_cnn.tensor import Tensor
-
-Shape = tuple[int, ...]
-# Where a word of a class's name begins: Max|Pool2d, Log|Softmax, BCE|Loss.
-_WORD = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Names of one word, whatever their capitals say; and what runs under another operation's name.
-_SPELLINGS = {
-    "PReLU": "Prelu", "ReLU": "Relu", "SiLU": "Silu", "RoI": "Roi", "MatMul": "Matmul", "CumSum": "Cumsum",
-    "LogSumExp": "Logsumexp", "LogSigmoid": "Logsigmoid", "BatchNormFixed": "BatchNorm", "GELUTanh": "Gelu",
-}  # fmt: skip
-
-
-class Visit(str):
-    """The path of a module while it is being called: one object for each time.
-
-    Attributes:
-        module: the module.
-        number: how many times it has been called in this trace, with this one.
-        outside: the path of the module that called it, which is a visit too, or "".
-        calls: the operations so far, those of the modules inside included.
-    """
-
-    module: Module
-    number: int
-    outside: str
-    calls: list[Call]
-
-    def __new__(cls, path: str, module: Module, number: int, outside: str) -> Visit:
-        """Return the path as a text that knows more."""
-        visit = super().__new__(cls, path)
-        visit.module, visit.number, visit.outside, visit.calls = module, number, outside, []
-        return visit
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One operation: which, in which module, on what, with what result.
-
-    Attributes:
-        function: the operation, which knows its settings (``geometry``, ``axis``, ...).
-        path: of the module that was running, "" for the model itself and outside of it.
-        inputs: tensors, arrays, numbers or None, as they were then.
-        sources: for each input the call that computed it; None for images, parameters and constants.
-        output: the result as it was then, on the same edge of the graph: `grad` differentiates with respect to it.
-        parameters: those among the inputs, by their names in the model.
-        seconds: since the call before it (or the start): its own time and that of the Python code that led to it.
-        index: its place in the trace.
-        address: what it is called by; see `Trace`.
-    """
-
-    function: Function
-    path: str
-    inputs: tuple[Any, ...]
-    sources: tuple[Call | None, ...]
-    output: Any
-    parameters: dict[str, Tensor]
-    seconds: float
-    index: int
-    address: str = ""
-
-    @property
-    def op(self) -> str:
-        """The name of the operation as `functional` spells it: ``conv2d``, ``max_pool2d``, ``add``."""
-        return op_name(self.function)
-
-    @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        """The shapes of the inputs, () for numbers and None."""
-        return tuple(tuple(getattr(x, "shape", ())) for x in self.inputs)
-
-    @property
-    def shape(self) -> Shape:
-        """The shape of the result."""
-        return tuple(self.output.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the result takes: 0 for a view of other memory."""
-        return 0 if self.function.view else int(_array(self.output).nbytes)
-
-    def __repr__(self) -> str:
-        return f"<{self.address}: {self.op} -> {self.shape}>"
+from tinygrad_cnn.tracing.call import Call, Visit, array_of
 
 
 class Trace:
@@ -122,11 +40,13 @@ class Trace:
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         self._found: Any = None  # who observed before us
         self._addressed: dict[str, Call] = {}
+        self._results: dict[int, Call] = {}  # by the id of a visit
         self._last = 0.0
 
     # --- looking -------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
+        self._address()
         return len(self._calls)
 
     def __iter__(self) -> Iterator[Call]:
@@ -147,8 +67,8 @@ class Trace:
         path, _, number = key.partition("#")
         for visit in self.visits:
             if visit == path and str(visit.number) == (number or "1"):
-                if visit.calls:
-                    return visit.calls[-1]
+                if id(visit) in self._results:
+                    return self._results[id(visit)]
                 raise KeyError(f"{key!r}: the module {path!r} was called, but computed nothing")
         if path in dict(self.model.named_modules()):
             raise KeyError(
@@ -187,21 +107,52 @@ class Trace:
     def _address(self) -> None:
         if len(self._addressed) == len(self._calls):
             return
+        self._calls = [single for call in self._calls for single in self._singles(call)]
         own, times = Counter(id(call.path) for call in self._calls), Counter[str]()
         self._addressed = {}
-        for call in self._calls:
+        for index, call in enumerate(self._calls):
             path = call.path
             is_layer = isinstance(path, Visit) and next(path.module.children(), None) is None
             name = path if is_layer and own[id(path)] == 1 and path else ".".join(filter(None, (path, call.op)))
             times[name] += 1
-            call.address = str(name) if times[name] == 1 else f"{name}#{times[name]}"
+            call.index, call.address = index, str(name) if times[name] == 1 else f"{name}#{times[name]}"
             self._addressed[call.address] = call
+            while isinstance(path, Visit):
+                self._results[id(path)] = call
+                path = path.outside
+
+    def _singles(self, call: Call) -> list[Call]:
+        """Run layers that ran as one again, one by one; the call of the last takes the place of theirs."""
+        node: Any = call.function
+        if not hasattr(node, "replay"):
+            return [call]
+        calls: list[Call] = []
+        found, last = observe(None), perf_counter()
+        with set_grad_enabled(node.tick > 0 and node.edges is not None):  # recorded, and not used up by backward
+            for path, function, inputs, output in node.replay(*call.inputs):
+                before = {id(x): source for x, source in zip(call.inputs, call.sources, strict=True)}
+                sources = tuple(calls[-1] if calls and x is calls[-1].output else before.get(id(x)) for x in inputs)
+                parameters = {name: p for name, p in call.parameters.items() if any(_is_same(p, x) for x in inputs)}
+                seconds = perf_counter() - last
+                calls.append(Call(function, path, inputs, sources, output, parameters, seconds, 0))
+                last = perf_counter()
+        observe(found)
+        *calls, last_call = calls
+        call.function = node if node.tick else last_call.function
+        call.path, call.inputs, call.sources = last_call.path, last_call.inputs, last_call.sources
+        call.parameters, call.seconds = last_call.parameters, last_call.seconds
+        return [*calls, call]
 
     # --- noting --------------------------------------------------------------------------------------------------
 
-    def note(self, function: Function, inputs: tuple[Any, ...], output: Any) -> Any:
+    @property
+    def takes_runs_apart(self) -> bool:
+        """Whether layers may run as one under this observer: not where another one watches too."""
+        return self._found is None
+
+    def __call__(self, function: Function, inputs: tuple[Any, ...], output: Any) -> Any:
         """Note an operation: the trace observes its thread."""
-        replaced = self._found and self._found(function, inputs, output)
+        replaced = None if self._found is None else self._found(function, inputs, output)
         output = output if replaced is None else replaced
         seconds = perf_counter() - self._last
         path, seen = module_path.get(), [self._seen(x) for x in inputs]
@@ -209,20 +160,17 @@ class Trace:
         values, sources = tuple(value for value, _ in seen), tuple(source for _, source in seen)
         result = _alias(output)
         call = Call(function, path, values, sources, result, parameters, seconds, len(self._calls))
-        self._known[id(_array(output))] = result, call
+        self._known[id(array_of(output))] = result, call
         self._calls.append(call)
-        while isinstance(path, Visit):
-            path.calls.append(call)
-            path = path.outside
         self._last = perf_counter()
         return replaced
 
     def _seen(self, x: Any) -> tuple[Any, Call | None]:
-        array = _array(x)
+        array = array_of(x)
         if not isinstance(array, np.ndarray):
             return x, None
         value, source = self._known.get(id(array), (None, None))
-        if value is None or _array(value) is not array:  # new, or written since
+        if value is None or array_of(value) is not array:  # new, or written since
             value = _alias(x)
             self._known[id(array)] = value, source  # which keeps the array, so that its id stays its own
         return value, source
@@ -232,7 +180,7 @@ class Trace:
         copies: dict[int, Any] = {}
 
         def kept(x: Any) -> Any:
-            array = _array(x)
+            array = array_of(x)
             if not isinstance(array, np.ndarray) or version.owner(array) is not memory:
                 return x
             if id(x) not in copies:
@@ -287,7 +235,7 @@ def trace(model: Module) -> Iterator[Trace]:
     if not isinstance(model, Module):
         raise TypeError(f"trace: model must be an nn.Module, got {type(model).__name__}")
     noted = Trace(model)
-    token, noted._found = tree.set(_Visits(noted)), observe(noted.note)
+    token, noted._found = tree.set(_Visits(noted)), observe(noted)
     version.watchers.append(noted.keep)
     noted._last = perf_counter()
     try:
@@ -298,21 +246,8 @@ def trace(model: Module) -> Iterator[Trace]:
         tree.reset(token)
 
 
-def op_name(function: Function) -> str:
-    """Return the name of an operation as `functional` spells it.
-
-    >>> from tinygrad_cnn.functional.activation import LeakyReLU
-    >>> op_name(LeakyReLU(0.01))
-    'leaky_relu'
-    """
-    name = function.name
-    for found, spelt in _SPELLINGS.items():
-        name = name.replace(found, spelt)
-    return _WORD.sub("_", name).lower()
-
-
-def _array(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
+def _is_same(p: Tensor, x: Any) -> bool:
+    return isinstance(x, Tensor) and (p.data is x.data or (p.edge is not None and p.edge is x.edge))
 
 
 def _alias(x: Any) -> Any:
