@@ -45,6 +45,22 @@ def test_gradients_are_the_slopes(shape: tuple[int, ...], dtype: type, bound: fl
     np.testing.assert_allclose(g, (1 / (1 + np.exp(-x.astype(np.float64))) - target) / 2, atol=bound)
 
 
+@BOUNDS
+@pytest.mark.parametrize("shape", [(7, 3), (400, 101), (0, 3), (2, 0)])
+def test_distances_and_their_gradients(shape: tuple[int, int], dtype: type, bound: float) -> None:
+    x1, x2 = pair(shape, dtype)
+    x1[-1:] = x2[-1:] - dtype(0.5)  # a distance of 0
+    y = kernel.euclidean_distance(x1, x2, 0.5)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, reference.euclidean_distance(x1, x2, 0.5), rtol=bound, atol=bound)
+    y[-1:] = 0
+    gy = rng.normal(size=shape[0]).astype(dtype)
+    wanted = reference.euclidean_distance_grad(gy, x1, x2, y, 0.5)
+    for g, exact in zip(kernel.euclidean_distance_grad(gy, x1, x2, y, 0.5), wanted, strict=True):
+        assert g.dtype == dtype
+        np.testing.assert_allclose(g, exact, rtol=2 * bound, atol=bound)
+
+
 def test_far_scores_and_nan() -> None:
     x, yes = np.array([1000.0, -1000.0, 5.0]), np.array([0.0, 1.0, np.nan])
     assert kernel.binary_cross_entropy_with_logits(x[:2], yes[:2]) == 2000.0
@@ -61,6 +77,8 @@ def test_same_bits_for_every_number_of_threads() -> None:
     for threads in (1, 2, 3):
         state.set_num_threads(threads)
         sums = kernel.smooth_l1_loss(x, target, 1.0), kernel.kl_div(x, abs(target))
+        vectors = x.reshape(-1, 100), target.reshape(-1, 100)
+        sums = *sums, kernel.euclidean_distance(*vectors, 0.0).tobytes()
         results.add((*sums, kernel.binary_cross_entropy_with_logits(x, target)))
     state.set_num_threads(before)
     assert len(results) == 1

@@ -115,6 +115,12 @@ MARGINS = (
         [positive(3, 4), positive(3, 4)],
         reference=lambda x, v: reference.pairwise_distance(x, v, 3.0, 0.1),
     ),
+    Case(
+        "pairwise_distance",
+        lambda x, v: F.pairwise_distance(x, v, keepdim=True),
+        [normal(3, 4), normal(3, 4)],
+        reference=lambda x, v: reference.pairwise_distance(x, v, 2.0, 1e-6)[:, None],
+    ),
     Case("cosine_similarity", F.cosine_similarity, [normal(3, 4), normal(3, 4)], reference=reference.cosine_similarity),
     Case(
         "cosine_embedding_loss",

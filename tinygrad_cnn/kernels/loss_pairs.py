@@ -1,4 +1,4 @@
-"""Losses of pairs of numbers, summed over all of them in one pass, and their gradients in another."""
+"""Losses of pairs of numbers, summed over all of them in one pass, and distances of pairs of vectors."""
 
 from __future__ import annotations
 
@@ -90,6 +90,29 @@ def _kl_div(x: ndarray, target: ndarray, sums: ndarray, unused: float, start: in
         sums[block] = total
 
 
+@kernel(reassoc=True)
+def _distance(x1: ndarray, x2: ndarray, y: ndarray, eps: float, start: int, stop: int) -> None:
+    shift = x1.dtype.type(eps)
+    for n in range(start, stop):
+        a, b, total = x1[n], x2[n], 0.0
+        for d in range(len(a)):
+            step = float(a[d] - b[d] + shift)
+            total += step * step
+        y[n] = math.sqrt(total)
+
+
+@kernel(writes="g1 g2")
+def _distance_grad(
+    gy: ndarray, x1: ndarray, x2: ndarray, y: ndarray, g1: ndarray, g2: ndarray, eps: float, start: int, stop: int
+) -> None:  # fmt: skip
+    shift = x1.dtype.type(eps)
+    for n in range(start, stop):
+        a, b, share = x1[n], x2[n], gy[n] / y[n] if y[n] != 0 else x1.dtype.type(0)
+        for d in range(len(a)):
+            g1[n, d] = (a[d] - b[d] + shift) * share
+            g2[n, d] = -g1[n, d]
+
+
 def smooth_l1_loss(x: ndarray, target: ndarray, beta: float) -> float:
     """Return the sum of d*d / (2*beta) where d = |x - target| is below beta, and d - beta/2 elsewhere; beta > 0.
 
@@ -125,3 +148,24 @@ def kl_div(x: ndarray, target: ndarray) -> float:
     1.0
     """
     return _total(_kl_div, x, target, 0.0)
+
+
+def euclidean_distance(x1: ndarray, x2: ndarray, eps: float) -> ndarray:
+    """Return the lengths (N,) of the rows of x1 - x2 + eps, (N, D).
+
+    >>> euclidean_distance(np.array([[3.0, 4.0]]), np.zeros((1, 2)), 0.0)
+    array([5.])
+    """
+    y = np.empty(len(x1), x1.dtype)
+    split(_distance, len(y), np.ascontiguousarray(x1), np.ascontiguousarray(x2), y, float(eps), work=2 * x1.size)
+    return y
+
+
+def euclidean_distance_grad(
+    gy: ndarray, x1: ndarray, x2: ndarray, y: ndarray, eps: float
+) -> tuple[ndarray, ndarray]:  # fmt: skip
+    """Return the gradients of x1 and x2 for gy (N,), given what `euclidean_distance` returned; 0 where that is 0."""
+    arrays = [np.ascontiguousarray(a) for a in (gy, x1, x2, y)]
+    g1, g2 = buffers.empty(x1.shape, x1.dtype), buffers.empty(x1.shape, x1.dtype)
+    split(_distance_grad, len(y), *arrays, g1, g2, float(eps), work=4 * x1.size)
+    return g1, g2

@@ -117,6 +117,32 @@ def pairwise_distance(x1: np.ndarray, x2: np.ndarray, p: float, eps: float) -> n
 
 
 @in_float64
+def euclidean_distance(x1: np.ndarray, x2: np.ndarray, eps: float) -> np.ndarray:
+    """Return `pairwise_distance` with p = 2.
+
+    >>> euclidean_distance(np.array([[3.0, 4.0]]), np.zeros((1, 2)), 0.0)
+    array([5.])
+    """
+    return pairwise_distance(x1, x2, 2.0, eps)
+
+
+@in_float64
+def euclidean_distance_grad(
+    gy: np.ndarray, x1: np.ndarray, x2: np.ndarray, y: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return gy * (x1 - x2 + eps) / y for each row, and its negative; 0 where y is 0.
+
+    >>> euclidean_distance_grad(np.ones(1), np.array([[3.0, 4.0]]), np.zeros((1, 2)), np.array([5.0]), 0.0)[0]
+    array([[0.6, 0.8]])
+    """
+    g = np.zeros_like(x1)
+    for n, d in np.ndindex(g.shape):
+        if y[n]:
+            g[n, d] = gy[n] * (x1[n, d] - x2[n, d] + eps) / y[n]
+    return g, -g
+
+
+@in_float64
 def multi_margin_loss(
     x: np.ndarray, target: np.ndarray, p: int, margin: float, weight: np.ndarray | None
 ) -> np.ndarray:
