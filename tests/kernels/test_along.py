@@ -33,6 +33,8 @@ def test_picking_and_adding_back(shape: tuple[int, ...], axis: int, count: int, 
     places[axis] = index
     np.add.at(wanted, tuple(places), y)
     np.testing.assert_array_equal(kernel.gather_grad(y, index, axis, shape[axis]), wanted.astype(dtype))
+    added = kernel.gather_grad(y, index, axis, shape[axis], x)
+    np.testing.assert_allclose(added, x + wanted, rtol=1e-6 if dtype == np.float32 else 1e-13)
 
 
 @DTYPES

@@ -44,10 +44,16 @@ def cumsum(x: ndarray, axis: int, backward: bool = False) -> ndarray:
 
 @kernel
 def _gather(x: ndarray, index: ndarray, y: ndarray, start: int, stop: int) -> None:
+    count, inner = y.shape[1:]
     for o in range(start, stop):
-        for k in range(y.shape[1]):
-            for i in range(y.shape[2]):
-                y[o, k, i] = x[o, index[o, k, i], i]
+        if inner == 1:
+            sources, places, results = x[o].reshape(x.shape[1]), index[o].reshape(count), y[o].reshape(count)
+            for k in range(count):
+                results[k] = sources[np.uintp(places[k])]  # unsigned: no look at whether it counts from the end
+        else:
+            for k in range(count):
+                for i in range(inner):
+                    y[o, k, i] = x[o, index[o, k, i], i]
 
 
 def gather(x: ndarray, index: ndarray, axis: int) -> ndarray:
@@ -63,19 +69,27 @@ def gather(x: ndarray, index: ndarray, axis: int) -> ndarray:
 
 
 @kernel(writes="gx sums")
-def _gather_grad(gy: ndarray, index: ndarray, gx: ndarray, sums: ndarray, start: int, stop: int) -> None:
+def _gather_grad(
+    gy: ndarray, index: ndarray, onto: ndarray, gx: ndarray, sums: ndarray, start: int, stop: int
+) -> None:  # fmt: skip
     total = sums[threads.piece_at(start, len(gx))]
     for o in range(start, stop):
         for i in range(gx.shape[2]):
-            total[:] = 0.0
+            if len(onto) > 0:
+                for n in range(len(total)):
+                    total[n] = onto[o, n, i]
+            else:
+                total[:] = 0.0
             for k in range(gy.shape[1]):
-                total[index[o, k, i]] += gy[o, k, i]
+                total[np.uintp(index[o, k, i])] += gy[o, k, i]
             for n in range(len(total)):
                 gx[o, n, i] = total[n]
 
 
-def gather_grad(gy: ndarray, index: ndarray, axis: int, size: int) -> ndarray:
+def gather_grad(gy: ndarray, index: ndarray, axis: int, size: int, onto: ndarray | None = None) -> ndarray:
     """Return the gradient of `gather` for an x of this size along the axis: each gy added at its index, in float64.
+
+    With ``onto``, an array like x, they are added to what it holds.
 
     >>> gather_grad(np.array([1.0, 10.0, 100.0]), np.array([2, 0, 2]), 0, 4)
     array([ 10.,   0., 101.,   0.])
@@ -83,7 +97,8 @@ def gather_grad(gy: ndarray, index: ndarray, axis: int, size: int) -> ndarray:
     gx = buffers.empty((*gy.shape[:axis], size, *gy.shape[axis + 1 :]), gy.dtype)
     places, sums = _seen(index, axis), np.empty((pieces_of(prod(gy.shape[:axis])), size))
     seen = len(places), size, places.shape[2]
-    split(_gather_grad, seen[0], _seen(gy, axis), places, gx.reshape(seen), sums, work=2 * (gy.size + gx.size))
+    start = np.empty((0, 0, 0), gy.dtype) if onto is None else _seen(onto, axis)
+    split(_gather_grad, seen[0], _seen(gy, axis), places, start, gx.reshape(seen), sums, work=2 * (gy.size + gx.size))
     return gx
 
 
