@@ -91,7 +91,7 @@ def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray
         )
     given, array = array, buffers.empty(array.shape, np.int64)
     array[...] = given  # a copy: later writes to the caller's index must not reach backward
-    if array.size and not 0 <= array.min() <= array.max() < shape[axis]:
+    if array.size and array.view(np.uint64).max() >= shape[axis]:  # in one look: seen unsigned, negatives are large
         wrong = array.min() if array.min() < 0 else array.max()
         raise IndexError(f"{place(op)}: index {wrong} is out of range: dim {axis} has size {shape[axis]}")
     return array, axis
