@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn import Tensor, nn
+from tinygrad_cnn import Tensor
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.shape import Reshape
@@ -24,12 +24,10 @@ def test_operations_are_spelt_as_functions_are():
         assert hasattr(F, name)
 
 
-def test_a_visit_is_the_path_of_a_module_and_knows_more():
-    layer = nn.ReLU()
-    outside = Visit("block", nn.Sequential(layer), 1, "")
-    visit = Visit("block.relu", layer, 2, outside)
+def test_a_visit_is_the_path_of_a_module_and_becomes_known():
+    visit = Visit("block.relu")
     assert visit == "block.relu"
-    assert (visit.module, visit.number, visit.outside) == (layer, 2, outside)
+    assert (visit.module, visit.number) == (None, 0)
 
 
 def test_a_call_says_what_it_is():

@@ -24,20 +24,16 @@ class Visit(str):
     """The path of a module while it is being called: one object for each time.
 
     Attributes:
-        module: the module.
-        number: how many times it has been called in this trace, with this one.
         outside: the path of the module that called it, which is a visit too, or "".
+        key: the id of the module.
+        module: the module; like the number it is there when somebody has looked at the trace.
+        number: how many times it had been called in this trace, with this one.
     """
 
-    module: Module
-    number: int
     outside: str
-
-    def __new__(cls, path: str, module: Module, number: int, outside: str) -> Visit:
-        """Return the path as a text that knows more."""
-        visit = super().__new__(cls, path)
-        visit.module, visit.number, visit.outside = module, number, outside
-        return visit
+    key: int
+    module: Module | None = None
+    number: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -14,12 +14,13 @@ from typing import Any, overload
 
 import numpy as np
 
-from tinygrad_cnn.autograd import Function, set_grad_enabled, version
+from tinygrad_cnn.autograd import set_grad_enabled, version
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.nn.module import tree
-from tinygrad_cnn.state import module_path, observe
+from tinygrad_cnn.state import observe
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing.call import Call, Visit, array_of
+from tinygrad_cnn.tracing.notes import Held, Notes, visits_of
 
 
 class Trace:
@@ -34,14 +35,17 @@ class Trace:
 
     def __init__(self, model: Module) -> None:
         self.model = model
-        self.visits: list[Visit] = []
+        self._visits, self._notes = visits_of(model), Notes()
         self._calls: list[Call] = []
         self._known: dict[int, tuple[Any, Call | None]] = {}  # by the id of an array: its tensor, what computed it
-        self._parameters = {id(p): name for name, p in model.named_parameters()}
-        self._found: Any = None  # who observed before us
         self._addressed: dict[str, Call] = {}
         self._results: dict[int, Call] = {}  # by the id of a visit
-        self._last = 0.0
+
+    @property
+    def visits(self) -> list[Visit]:
+        """Every time that a module was called, in order."""
+        self._address()
+        return self._visits.inside
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -105,14 +109,20 @@ class Trace:
         ]
 
     def _address(self) -> None:
+        self._read()
         if len(self._addressed) == len(self._calls):
             return
+        modules, visited = {id(module): module for module in self.model.modules()}, Counter[str]()
+        for visit in self._visits.inside:
+            visited[visit] += 1
+            visit.module, visit.number = modules[visit.key], visited[visit]
         self._calls = [single for call in self._calls for single in self._singles(call)]
         own, times = Counter(id(call.path) for call in self._calls), Counter[str]()
         self._addressed = {}
         for index, call in enumerate(self._calls):
             path = call.path
-            is_layer = isinstance(path, Visit) and next(path.module.children(), None) is None
+            module = getattr(path, "module", None)
+            is_layer = module is not None and next(module.children(), None) is None
             name = path if is_layer and own[id(path)] == 1 and path else ".".join(filter(None, (path, call.op)))
             times[name] += 1
             call.index, call.address = index, str(name) if times[name] == 1 else f"{name}#{times[name]}"
@@ -145,39 +155,35 @@ class Trace:
 
     # --- noting --------------------------------------------------------------------------------------------------
 
-    @property
-    def takes_runs_apart(self) -> bool:
-        """Whether layers may run as one under this observer: not where another one watches too."""
-        return self._found is None
-
-    def __call__(self, function: Function, inputs: tuple[Any, ...], output: Any) -> Any:
-        """Note an operation: the trace observes its thread."""
-        replaced = None if self._found is None else self._found(function, inputs, output)
-        output = output if replaced is None else replaced
-        seconds = perf_counter() - self._last
-        path, seen = module_path.get(), [self._seen(x) for x in inputs]
-        parameters = {self._parameters[id(x)]: x for x in inputs if id(x) in self._parameters}
-        values, sources = tuple(value for value, _ in seen), tuple(source for _, source in seen)
-        result = _alias(output)
-        call = Call(function, path, values, sources, result, parameters, seconds, len(self._calls))
-        self._known[id(array_of(output))] = result, call
-        self._calls.append(call)
-        self._last = perf_counter()
-        return replaced
+    def _read(self) -> None:
+        """Make calls of the notes: who computed what is found by the identity of arrays."""
+        if not self._notes:
+            return
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for function, path, inputs, output, seconds in self._notes:
+            seen = [self._seen(x) for x in inputs]
+            values, sources = tuple(value for value, _ in seen), tuple(source for _, source in seen)
+            given = [x.tensor for x in inputs if isinstance(x, Held) and id(x.tensor) in names]
+            parameters = {names[id(p)]: p for p in given}
+            call = Call(function, path, values, sources, _handle(output), parameters, seconds, 0)
+            self._known[id(array_of(call.output))] = call.output, call
+            self._calls.append(call)
+        self._notes.clear()
 
     def _seen(self, x: Any) -> tuple[Any, Call | None]:
-        array = array_of(x)
+        array = x.data if isinstance(x, Held) else x
         if not isinstance(array, np.ndarray):
             return x, None
         value, source = self._known.get(id(array), (None, None))
         if value is None or array_of(value) is not array:  # new, or written since
-            value = _alias(x)
+            value = _handle(x)
             self._known[id(array)] = value, source  # which keeps the array, so that its id stays its own
         return value, source
 
     def keep(self, memory: np.ndarray) -> None:
         """Copy what was noted in this memory, which is about to be written."""
         copies: dict[int, Any] = {}
+        self._read()
 
         def kept(x: Any) -> Any:
             array = array_of(x)
@@ -192,33 +198,14 @@ class Trace:
             call.output = kept(call.output)
 
 
-class _Visits(dict[int, str]):
-    """The names of the modules of a model, which makes a visit of every call: modules look their names up in it."""
-
-    def __init__(self, trace: Trace) -> None:
-        super().__init__({id(module): name for name, module in trace.model.named_modules()})
-        self.modules = {id(module): module for module in trace.model.modules()}
-        self.times: Counter[str] = Counter()
-        self.trace = trace
-
-    def get(self, key: int, default: Any = None) -> Any:
-        path = super().get(key)
-        if path is None:
-            return default
-        self.times[path] += 1
-        visit = Visit(path, self.modules[key], self.times[path], module_path.get())
-        self.trace.visits.append(visit)
-        return visit
-
-
 @contextmanager
 def trace(model: Module) -> Iterator[Trace]:
     """Note every operation of this thread inside the block, with its address, inputs, result, parameters and time.
 
     The model is not touched: no hooks, modes as they are, gradients recorded or not as elsewhere. Layers that could run
-    as one operation run one by one, with the same bits. Values are kept by reference; what `Tensor` methods and
-    optimisers are about to overwrite is copied first (not what is written through ``t.data[...]``). They stay alive as
-    long as the trace.
+    as one operation do so; when somebody looks they are run again one by one, with the same bits. Values are kept by
+    reference; what `Tensor` methods and optimisers are about to overwrite is copied first (not what is written through
+    ``t.data[...]``). They stay alive as long as the trace.
 
     Args:
         model: the module whose paths are the addresses.
@@ -234,15 +221,16 @@ def trace(model: Module) -> Iterator[Trace]:
     """
     if not isinstance(model, Module):
         raise TypeError(f"trace: model must be an nn.Module, got {type(model).__name__}")
-    noted = Trace(model)
-    token, noted._found = tree.set(_Visits(noted)), observe(noted)
-    version.watchers.append(noted.keep)
-    noted._last = perf_counter()
+    found = Trace(model)
+    notes = found._notes
+    token, notes.found = tree.set(found._visits), observe(notes)
+    version.watchers.append(found.keep)
+    notes.last = perf_counter()
     try:
-        yield noted
+        yield found
     finally:
-        version.watchers.remove(noted.keep)
-        observe(noted._found)
+        version.watchers.remove(found.keep)
+        observe(notes.found)
         tree.reset(token)
 
 
@@ -250,6 +238,5 @@ def _is_same(p: Tensor, x: Any) -> bool:
     return isinstance(x, Tensor) and (p.data is x.data or (p.edge is not None and p.edge is x.edge))
 
 
-def _alias(x: Any) -> Any:
-    # A handle of our own: ``x += v`` gives the user's another array.
-    return Tensor.wrap(x.data, x.edge) if isinstance(x, Tensor) else x
+def _handle(x: Any) -> Any:
+    return Tensor.wrap(x.data, x.edge) if isinstance(x, Held) else x

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_cnn import Tensor, nn, trace
+from tinygrad_cnn import functional as F
+from tinygrad_cnn.nn.module import tree
+from tinygrad_cnn.state import module_path, observe
+from tinygrad_cnn.tracing.notes import Held, Notes, Visits, held, visits_of
+
+
+def test_a_tensor_is_held_as_it_was():
+    x = Tensor([1.0], requires_grad=True)
+    y = x * 2
+    was, data, edge = held(y)
+    y += 1
+    assert was is y
+    assert data[0] == 2
+    assert edge is not y.edge
+    assert held(3) == 3
+
+
+def test_notes_are_taken_after_who_observed_before():
+    notes = Notes()
+    assert notes.takes_runs_apart
+    notes.found = lambda function, inputs, output: Tensor([7.0]) if function.name == "ReLU" else None
+    assert not notes.takes_runs_apart
+    found = observe(notes)
+    try:
+        y = F.relu(Tensor([1.0])) + 1
+    finally:
+        observe(found)
+    assert y.item() == 8
+    assert [note.function.name for note in notes] == ["ReLU", "Add"]
+    assert isinstance(notes[0].output, Held)
+    assert notes[0].output.data[0] == 7
+    assert notes[1].inputs[1] == 1
+    assert all(note.seconds > 0 for note in notes)
+
+
+def test_each_look_is_a_visit_inside_of_another():
+    model = nn.Sequential({"a": nn.ReLU()})
+    visits = Visits(model)
+    first, second = visits.get(id(model)), visits.get(id(model.a))
+    assert (first, second) == ("", "a")
+    token = module_path.set(first)
+    try:
+        third = visits.get(id(model.a), "none")
+    finally:
+        module_path.reset(token)
+    assert third == second
+    assert third is not second
+    assert third.outside is first
+    assert visits.get(0, "none") == "none"
+    assert visits.inside == ["", "a", "a"]
+
+
+def test_traces_of_one_model_share_its_visits():
+    model = nn.Sequential({"a": nn.ReLU()})
+    with trace(model):
+        running = tree.get()
+        assert visits_of(model) is running
+        assert visits_of(model.a) is not running
+    assert tree.get() is None
+    with trace(model) as outer, trace(nn.Sequential(model)) as inner:
+        model(np.ones(2, np.float32))
+    assert inner.addresses == ["0.a"]
+    assert len(outer) == 1
