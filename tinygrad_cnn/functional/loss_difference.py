@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.arithmetic import div, mul, sub
 from tinygrad_cnn.functional.elementwise import abs, clamp, exp, log, neg, where
-from tinygrad_cnn.functional.reduce import sum
+from tinygrad_cnn.functional.reduce import Reduction, sum
 from tinygrad_cnn.functional.reduction import check_pair, reduced
 from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels import loss_pairs as kernel
@@ -36,10 +37,11 @@ class SmoothL1Loss(Function):
         return self.grad_x(gy, target, x)
 
 
-class KLDiv(Function):
-    """The sum of t * (log(t) - x), over ``divisor``; t = 0 contributes 0."""
+class KLDiv(Reduction):
+    """The sum of t * (log(t) - x) over all axes, over ``divisor``; t = 0 contributes 0."""
 
-    def __init__(self, divisor: int) -> None:
+    def __init__(self, axes: Iterable[int], divisor: int) -> None:
+        super().__init__(tuple(axes), keepdims=False)
         self.divisor = divisor or math.nan  # the mean of nothing
 
     def forward(self, x: ndarray, target: ndarray) -> ndarray:
@@ -122,7 +124,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     check_pair("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
     rows = input.shape[0] if input.shape else 1
     if reduction != "none" and not log_target:
-        return KLDiv({"batchmean": rows, "mean": math.prod(input.shape), "sum": 1}[reduction]).apply(input, target)
+        divisor = {"batchmean": rows, "mean": math.prod(input.shape), "sum": 1}[reduction]
+        return KLDiv(range(len(input.shape)), divisor).apply(input, target)
     if log_target:
         losses = mul(exp(target), sub(target, input))
     else:

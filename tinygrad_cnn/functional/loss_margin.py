@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.autograd import Function, Variable
+from tinygrad_cnn.autograd import Variable
 from tinygrad_cnn.functional.activation import relu
 from tinygrad_cnn.functional.arithmetic import add, div, minimum, mul, sub
 from tinygrad_cnn.functional.elementwise import clamp, neg, sqrt, where
@@ -15,7 +15,7 @@ from tinygrad_cnn.functional.indexing import index
 from tinygrad_cnn.functional.label import checked_labels, one_hot
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.picking import gather
-from tinygrad_cnn.functional.reduce import sum
+from tinygrad_cnn.functional.reduce import Reduction, sum
 from tinygrad_cnn.functional.reduction import check_reduction, reduced
 from tinygrad_cnn.functional.shape import axis_index, expand, reshape, shape_of, unsqueeze
 from tinygrad_cnn.functional.sums import norm
@@ -24,19 +24,21 @@ from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.state import place
 
 
-class EuclideanDistance(Function):
+class EuclideanDistance(Reduction):
     """The length of each row of x1 - x2 + eps; the slope of a length of 0 is 0."""
 
-    def __init__(self, eps: float) -> None:
+    def __init__(self, keepdims: bool, eps: float) -> None:
+        super().__init__((1,), keepdims)
         self.eps = eps
 
     def forward(self, x1: ndarray, x2: ndarray) -> ndarray:
-        return kernel.euclidean_distance(x1, x2, self.eps)
+        y = kernel.euclidean_distance(x1, x2, self.eps)
+        return y[:, None] if self.keepdims else y
 
     def backward(self, gy: Any, x1: Any, x2: Any, y: Any) -> tuple[Any, Any]:
         if type(gy) is ndarray:
-            return kernel.euclidean_distance_grad(gy, x1, x2, y, self.eps)
-        g = (x1 - x2 + self.eps) * unsqueeze(gy / where(y == 0, 1.0, y), 1)
+            return kernel.euclidean_distance_grad(gy.reshape(-1), x1, x2, y.reshape(-1), self.eps)
+        g = (x1 - x2 + self.eps) * self.restore(gy / where(y == 0, 1.0, y), x1.shape)
         return g, -g
 
 
@@ -72,8 +74,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
         raise ValueError(f"{place('pairwise_distance')}: needs vectors (..., D), got numbers")
     p, eps = number("pairwise_distance", "p", p, 0), number("pairwise_distance", "eps", eps)
     if p == 2 and x1.shape == x2.shape and len(x1.shape) == 2:
-        y = EuclideanDistance(eps).apply(x1, x2)
-        return unsqueeze(y, 1) if keepdim else y
+        return EuclideanDistance(keepdim, eps).apply(x1, x2)
     return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 

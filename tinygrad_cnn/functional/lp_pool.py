@@ -5,11 +5,28 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygrad_cnn.functional.elementwise import abs, sqrt, where
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.functional.elementwise import Elementwise, abs, sqrt, where
 from tinygrad_cnn.functional.pool import avg_pool2d, images, like, windows
 from tinygrad_cnn.functional.shape import reshape
+from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.geometry import for_axes, number
 from tinygrad_cnn.state import place
+
+
+class Square(Elementwise):
+    """x * x, in memory that was used before."""
+
+    def forward(self, x: ndarray) -> ndarray:
+        return np.multiply(x, x, out=buffers.empty(x.shape, x.dtype))
+
+    def grad_x(self, gy: Any, x: Any) -> Any:
+        if type(gy) is ndarray:
+            gx = np.multiply(gy, x, out=buffers.empty(x.shape, x.dtype))
+            return np.add(gx, gx, out=gx)
+        return gy * x * 2
 
 
 def lp_pool1d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
@@ -54,7 +71,7 @@ def _norm(op: str, x: Any, p: float, size: Any, stride: Any, ceil_mode: bool) ->
     if not 0 < p < math.inf:
         raise ValueError(f"{place(op)}: norm_type must be finite and above 0, got {p}; max_pool2d is the limit")
     windows(op, x.shape[2:], size, stride, 0, 1, ceil_mode)  # raises in the name of this operation
-    powers = x * x if p == 2 else abs(x) ** p
+    powers = Square().apply(x) if p == 2 else abs(x) ** p
     total = avg_pool2d(powers, size, stride, ceil_mode=ceil_mode, divisor_override=1)
     positive = where(total == 0, 1.0, total)  # the root has no slope at 0
     return where(total == 0, 0.0, sqrt(positive) if p == 2 else positive ** (1 / p))
