@@ -33,9 +33,10 @@ class Cat(Function):
 
     def backward(self, gy: Any) -> list[Any]:
         def piece(start: int, stop: int) -> Any:
+            key = (*(slice(None),) * self.axis, slice(start, stop))
             if type(gy) is ndarray:
-                return kernel.cut(gy, self.axis, start, stop)
-            return read(gy, (*(slice(None),) * self.axis, slice(start, stop)))
+                return gy[key] if gy[key].flags.c_contiguous else kernel.cut(gy, self.axis, start, stop)
+            return read(gy, key)
 
         pieces = zip(self.cuts[:-1], self.cuts[1:], strict=True)
         return [piece(start, stop) if self.needs(i) else None for i, (start, stop) in enumerate(pieces)]
