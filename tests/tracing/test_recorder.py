@@ -153,6 +153,7 @@ def test_a_step_of_an_optimiser_does_not_change_what_was_noted():
 
 def test_nothing_is_left_behind():
     model, x = Twice(), image(1, 2, 6, 5)
+    model(x)  # any call leaves the names of the modules with their root
     state = {name: array.copy() for name, array in model.state_dict().items()}
     attributes = {path: set(vars(module)) for path, module in model.named_modules()}
     with pytest.raises(ValueError, match=r"conv2d in block\.conv"), trace(model):

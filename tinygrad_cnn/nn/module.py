@@ -28,8 +28,7 @@ _changed = 0
 class Module:
     """The base of every layer and every network.
 
-    A subclass assigns its parts in ``__init__`` and computes in ``forward``. Calling ``super().__init__()`` is allowed
-    and not needed.
+    A subclass assigns its parts in ``__init__``, with or without ``super().__init__()``, and computes in ``forward``.
 
     Attributes:
         training: what `train` and `eval` set; dropout and batch normalisation look at it.
@@ -68,11 +67,7 @@ class Module:
             module_path.set(found)
 
     def _call_outermost(self, args: Any, kwargs: Any) -> Any:
-        found_at, names = self.__dict__.get("_names", (-1, {}))
-        if found_at < _changed:
-            # The tick comes first: a part that another thread adds during the walk makes the names stale.
-            found_at, names = self.__dict__["_names"] = tick(), {id(part): name for name, part in self.named_modules()}
-        tree.set(names)
+        tree.set(names_of(self))
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -171,10 +166,7 @@ class Module:
         return [(name, buffer) for name in self._buffers if (buffer := vars(self)[name]) is not None]
 
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """Yield all parameters, each once, with dotted names that begin with ``prefix``, in definition order.
-
-        ``recurse=False`` leaves out those of the modules inside this one.
-        """
+        """Yield all parameters, each once, with dotted names, in definition order; without ``recurse`` only its own."""
         return self._once(Module._own_parameters, prefix, recurse)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
@@ -313,6 +305,15 @@ class Module:
 def _parts_changed() -> None:
     global _changed
     _changed = tick()
+
+
+def names_of(model: Module) -> dict[int, str]:
+    """Return the paths of all modules of a model by their ids; kept until any module changes."""
+    found_at, names = vars(model).get("_names", (-1, {}))
+    if found_at < _changed:
+        # The tick comes first: a part that another thread adds during the walk makes the names stale.
+        found_at, names = vars(model)["_names"] = tick(), {id(part): name for name, part in model.named_modules()}
+    return names
 
 
 def _join(path: str, name: str) -> str:

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.nn import Module
-from tinygrad_cnn.nn.module import tree
+from tinygrad_cnn.nn.module import names_of, tree
 from tinygrad_cnn.state import module_path
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing.call import Visit
 
-
-class Held(NamedTuple):
-    """A tensor as it was: ``x += v`` gives its handle another array and another edge."""
-
-    tensor: Tensor
-    data: ndarray
-    edge: Any
-
-
-class Note(NamedTuple):
-    """An operation as its observer is told of it."""
-
-    function: Function
-    path: str
-    inputs: list[Any]  # tensors held, all else as it was given
-    output: Any
-    seconds: float
+# A tensor as it was, with its array and edge: ``x += v`` gives the handle others.
+Held = tuple[Tensor, ndarray, Any]
+# An operation as its observer is told of it: function, path, inputs (tensors held, all else as it was given), result
+# likewise, seconds. Plain tuples: a name for each place would take as long as all the rest.
+Note = tuple[Function, str, list[Any], Any, float]
 
 
 class Notes(list[Note]):
@@ -55,14 +43,14 @@ class Notes(list[Note]):
         seconds = perf_counter() - self.last
         replaced = None if self.found is None else self.found(function, inputs, output)
         result = output if replaced is None else replaced
-        self.append(Note(function, module_path.get(), [held(x) for x in inputs], held(result), seconds))
+        self.append((function, module_path.get(), [held(x) for x in inputs], held(result), seconds))
         self.last = perf_counter()
         return replaced
 
 
 def held(x: Any) -> Any:
     """Return a tensor as it is now, and anything else as it is."""
-    return Held(x, x.data, x.edge) if isinstance(x, Tensor) else x
+    return (x, x.data, x.edge) if isinstance(x, Tensor) else x
 
 
 class Visits(dict[int, str]):
@@ -74,7 +62,7 @@ class Visits(dict[int, str]):
 
     def __init__(self, model: Module) -> None:
         self.model = model
-        super().__init__({id(module): name for name, module in model.named_modules()})
+        super().__init__(names_of(model))
         self.inside: list[Visit] = []
 
     def get(self, key: int, default: Any = None) -> Any:

@@ -20,7 +20,7 @@ from tinygrad_cnn.nn.module import tree
 from tinygrad_cnn.state import observe
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing.call import Call, Visit, array_of
-from tinygrad_cnn.tracing.notes import Held, Notes, visits_of
+from tinygrad_cnn.tracing.notes import Notes, visits_of
 
 
 class Trace:
@@ -163,7 +163,7 @@ class Trace:
         for function, path, inputs, output, seconds in self._notes:
             seen = [self._seen(x) for x in inputs]
             values, sources = tuple(value for value, _ in seen), tuple(source for _, source in seen)
-            given = [x.tensor for x in inputs if isinstance(x, Held) and id(x.tensor) in names]
+            given = [x[0] for x in inputs if type(x) is tuple and id(x[0]) in names]
             parameters = {names[id(p)]: p for p in given}
             call = Call(function, path, values, sources, _handle(output), parameters, seconds, 0)
             self._known[id(array_of(call.output))] = call.output, call
@@ -171,7 +171,7 @@ class Trace:
         self._notes.clear()
 
     def _seen(self, x: Any) -> tuple[Any, Call | None]:
-        array = x.data if isinstance(x, Held) else x
+        array = x[1] if type(x) is tuple else x
         if not isinstance(array, np.ndarray):
             return x, None
         value, source = self._known.get(id(array), (None, None))
@@ -239,4 +239,4 @@ def _is_same(p: Tensor, x: Any) -> bool:
 
 
 def _handle(x: Any) -> Any:
-    return Tensor.wrap(x.data, x.edge) if isinstance(x, Held) else x
+    return Tensor.wrap(*x[1:]) if type(x) is tuple else x
