@@ -97,10 +97,13 @@ def _adaptive_max(op: str, axes: int, input: Any, output_size: Any, return_indic
     x = images(op, input, axes)
     out = bins(op, x, output_size)
     n, c, *image = x.shape
-    slices = image[0] if axes == 3 else 1
     function = AdaptiveMaxPool2d((1, *out)[-2:])
-    y = function.apply(reshape(x, n, c * slices, *(1, *image)[-2:]))
-    y = reshape(y, n, c, *image[: axes - 2], *out[-2:])
+    if axes == 2:  # without views, behind which a gradient would be copied
+        y = function.apply(x)
+    else:
+        slices = image[0] if axes == 3 else 1
+        y = function.apply(reshape(x, n, c * slices, *(1, *image)[-2:]))
+        y = reshape(y, n, c, *image[: axes - 2], *out[-2:])
     index = function.index
     if axes == 3:
         along = AdaptiveMaxPool2d((out[0], out[1] * out[2]))
