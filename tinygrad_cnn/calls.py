@@ -41,7 +41,7 @@ def evaluation(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             if mode is None:  # it has that of its class
-                del module.training
+                vars(module).pop("training", None)
             else:
                 module.training = mode
 

@@ -115,7 +115,7 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     yield "maximised-lenet5.png", of_example("activation_maximisation", model="lenet5")
     yield "maximised-efficientnet.jpg", of_example("activation_maximisation", model="efficientnet")
     digits, lenet = data.mnist("test"), LeNet5()
-    load_checkpoint(latest_checkpoint("runs"), model=lenet, generators={})
+    load_checkpoint(latest_checkpoint("runs/mnist-seed0"), model=lenet, generators={})
     image, label = digits[18]
     queries = methods("features.relu2", "features.relu1", 5, float(image.min()))
     yield "attribution-digit.png", draw(f"LeNet-5: why a {label}?", lenet, image, label, queries)
