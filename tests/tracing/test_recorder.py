@@ -304,3 +304,53 @@ def test_a_run_is_taken_apart_with_the_values_of_its_time():
         with no_grad():
             model.conv.weight.zero_()
     np.testing.assert_array_equal(t["relu"].output.data, before)
+
+
+def test_a_look_in_the_middle_of_a_trace_after_backward():
+    model, x = run_net(), image(2, 2, 6, 9)
+    with trace(model) as t:
+        model(x).sum().backward()
+        assert t["pool"].op == "max_pool2d"
+        model(x)
+    assert t.addresses[-5:] == ["conv#2", "relu#2", "pool#2", "head#2", "out#2"]
+
+
+def test_a_step_after_the_block_does_not_change_what_lies_between():
+    model, x = run_net(), image(2, 2, 6, 9)
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    before = model.conv(x).data
+    gc.collect()
+    others = list(version.watchers)
+    with trace(model) as t:
+        y = model(x)
+    y.sum().backward()
+    optimizer.step()
+    np.testing.assert_array_equal(t["conv"].output.data, before)
+    assert list(t["conv"].parameters) == ["conv.weight", "conv.bias"]
+    weights = t["conv"].inputs[1].data.copy()
+    optimizer.step()  # nothing is left to take apart, so nothing more is copied
+    np.testing.assert_array_equal(t["conv"].inputs[1].data, weights)
+    assert len(version.watchers) == len(others) + 1
+    del t
+    assert version.watchers == others
+
+
+def test_what_numpy_wrote_is_no_silent_other_value():
+    model, x = run_net(), np.ones((2, 2, 6, 9), np.float32)
+    with trace(model) as t:
+        model(x)
+    x[:] = 0
+    with pytest.raises(RuntimeError, match="conv and pool ran as one; running them again"):
+        len(t)
+
+
+def test_a_node_that_was_taken_apart_guards_only_what_its_own_rules_read():
+    model, x = run_net(), image(2, 2, 6, 9)
+    expected = gradients(model, model(x))
+    with trace(model) as t:
+        y = model(x)
+        with no_grad():
+            model.conv.weight.fill_(2.0)
+    assert t["pool"].function.saved == ()
+    for a, b in zip(gradients(model, y), expected, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -199,7 +199,8 @@ class Function:
     def become(self, other: Function) -> None:
         """Be another node from now on, at this one's place in the graph: its tick and whoever leads here stay."""
         plan = replace(other.plan, retains_grad=self.plan.retains_grad)
-        vars(self).update({**vars(other), "tick": self.tick, "plan": plan})
+        # Nothing else of its own: what it saved for its old rules goes.
+        self.__dict__ = {**vars(other), "tick": self.tick, "plan": plan, "grad": self.grad}
         self.__class__ = other.__class__
 
     def check_versions(self) -> None:

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from itertools import chain
 from time import perf_counter
 from typing import Any, overload
+from weakref import ref
 
 import numpy as np
 
@@ -36,6 +38,7 @@ class Trace:
     def __init__(self, model: Module) -> None:
         self.model = model
         self._visits, self._notes = visits_of(model), Notes()
+        self._is_over = False  # the block
         self._calls: list[Call] = []
         self._known: dict[int, tuple[Any, Call | None]] = {}  # by the id of an array: its tensor, what computed it
         self._addressed: dict[str, Call] = {}
@@ -138,17 +141,25 @@ class Trace:
             return [call]
         calls: list[Call] = []
         found, last = observe(None), perf_counter()
-        with set_grad_enabled(node.tick > 0 and node.edges is not None):  # recorded, and not used up by backward
-            for path, function, inputs, output in node.replay(*call.inputs):
-                before = {id(x): source for x, source in zip(call.inputs, call.sources, strict=True)}
-                sources = tuple(calls[-1] if calls and x is calls[-1].output else before.get(id(x)) for x in inputs)
-                parameters = {name: p for name, p in call.parameters.items() if any(_is_same(p, x) for x in inputs)}
-                seconds = perf_counter() - last
-                calls.append(Call(function, path, inputs, sources, output, parameters, seconds, 0))
-                last = perf_counter()
-        observe(found)
+        try:
+            with set_grad_enabled(node.tick > 0 and node.edges is not None):  # recorded, and not used up by backward
+                for path, function, inputs, output in node.replay(*call.inputs):
+                    before = {id(x): source for x, source in zip(call.inputs, call.sources, strict=True)}
+                    sources = tuple(calls[-1] if calls and x is calls[-1].output else before.get(id(x)) for x in inputs)
+                    parameters = {name: p for name, p in call.parameters.items() if any(_is_same(p, x) for x in inputs)}
+                    seconds = perf_counter() - last
+                    calls.append(Call(function, path, inputs, sources, output, parameters, seconds, 0))
+                    last = perf_counter()
+        finally:
+            observe(found)
         *calls, last_call = calls
-        call.function = node if node.tick else last_call.function
+        if not np.array_equal(array_of(last_call.output), array_of(call.output), equal_nan=True):
+            raise RuntimeError(
+                f"trace: {calls[0].path} and {last_call.path} ran as one; running them again, to show what lies "
+                "between, gives another result. Their input, parameters or result were written through NumPy (t.data[...] = v) "
+                "since; look into the trace before, or write by copy_()"
+            )
+        call.function = last_call.function if hasattr(node, "replay") else node  # the node itself became the last one
         call.path, call.inputs, call.sources = last_call.path, last_call.inputs, last_call.sources
         call.parameters, call.seconds = last_call.parameters, last_call.seconds
         return [*calls, call]
@@ -180,10 +191,21 @@ class Trace:
             self._known[id(array)] = value, source  # which keeps the array, so that its id stays its own
         return value, source
 
+    @property
+    def has_runs(self) -> bool:
+        """Whether there are layers that ran as one, and nobody has looked at them yet."""
+        functions = chain((note[0] for note in self._notes), (call.function for call in self._calls))
+        return any(hasattr(function, "replay") for function in functions)
+
     def keep(self, memory: np.ndarray) -> None:
-        """Copy what was noted in this memory, which is about to be written."""
+        """Copy what was noted in this memory, which is about to be written.
+
+        After the block only layers that ran as one need that, until somebody looks and they are run again.
+        """
         copies: dict[int, Any] = {}
         self._read()
+        if self._is_over and not self.has_runs:
+            return
 
         def kept(x: Any) -> Any:
             array = array_of(x)
@@ -230,8 +252,22 @@ def trace(model: Module) -> Iterator[Trace]:
         yield found
     finally:
         version.watchers.remove(found.keep)
+        found._is_over = True
+        if found.has_runs:
+            _watch(found)
         observe(notes.found)
         tree.reset(token)
+
+
+def _watch(found: Trace) -> None:
+    """Tell a trace of what is about to be written, as long as anybody else holds it."""
+
+    def keep(memory: np.ndarray) -> None:
+        if (alive := reference()) is not None:
+            alive.keep(memory)
+
+    reference = ref(found, lambda _: version.watchers.remove(keep))
+    version.watchers.append(keep)
 
 
 def _is_same(p: Tensor, x: Any) -> bool:
