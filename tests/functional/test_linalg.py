@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_linear(
     assert error(y.reshape(-1, 2), reference.linear(x.reshape(-1, 3), w, b if bias else None)) <= bound
     if dtype == np.float64:
         derivatives(F.linear, *arrays, steps=(1.0,))
+
+
+@pytest.mark.parametrize("shape", [(4, 0), (4, 2, 0), (0, 2, 0), (0,)])
+def test_linear_of_no_features_is_the_bias(shape: tuple[int, ...]) -> None:
+    x, w, b = (Tensor(np.zeros(s), requires_grad=True) for s in (shape, (3, 0), (3,)))
+    y = F.linear(x, w, b + 1)
+    np.testing.assert_array_equal(y.data, np.ones((*shape[:-1], 3)))
+    y.sum().backward()
+    assert (x.grad.shape, w.grad.shape) == (shape, (3, 0))
+    np.testing.assert_array_equal(b.grad.data, np.full(3, math.prod(shape[:-1])))
 
 
 def test_a_long_float32_bias_gradient_keeps_its_digits() -> None:

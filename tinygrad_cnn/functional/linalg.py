@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -131,5 +132,5 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if bias is not None and shape_of(bias) != w[:1]:
         raise ValueError(f"{place('linear')}: bias must have shape ({w[0]},) for weight {w}, got {shape_of(bias)}")
     same_float("linear", input=input, weight=weight, bias=bias)
-    y = Linear().apply(input if len(x) == 2 else reshape(input, -1, w[1]), weight, bias)
+    y = Linear().apply(input if len(x) == 2 else reshape(input, math.prod(x[:-1]), w[1]), weight, bias)
     return y if len(x) == 2 else reshape(y, *x[:-1], w[0])
