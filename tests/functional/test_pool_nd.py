@@ -57,6 +57,15 @@ def test_maxima_are_the_references(axes: int) -> None:
 
 
 @each
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_a_batch_of_no_images_has_places_of_none(axes: int, adaptive: bool) -> None:
+    x = np.zeros((0, 2, *(5, 4, 3)[:axes]))
+    pool = getattr(F, f"adaptive_max_pool{axes}d") if adaptive else MAX[axes]
+    y, index = pool(x, (2, 2, 1)[:axes], return_indices=True)
+    assert y.shape == index.shape == (0, 2, *((2, 2, 1) if adaptive else (2, 2, 3))[:axes])
+
+
+@each
 @pytest.mark.parametrize("include", [True, False])
 def test_averages_are_the_references(axes: int, include: bool) -> None:
     @settings(max_examples=20, derandomize=True, deadline=None)
