@@ -50,6 +50,15 @@ def test_transparent_and_coloured_pictures_are_read_as_grey(tmp_path):
     assert read_digit(save(colour, tmp_path / "colour.png")).max() == 255
 
 
+def test_sixteen_bits_a_pixel_show_the_same_digit(tmp_path):
+    paper = np.full((50, 40), 235, np.uint8)
+    paper[10:40, 15:25] = 20
+    for name, picture in {"ink": paper, "light": 255 - paper}.items():
+        eight = read_digit(save(picture, tmp_path / f"{name}8.png"))
+        sixteen = read_digit(save(picture.astype(np.uint16) * 257, tmp_path / f"{name}16.png"))
+        np.testing.assert_array_equal(sixteen, eight)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"broken" * 9], ids=["empty", "text", "broken"]
 )
@@ -62,6 +71,8 @@ def test_what_is_no_image_is_named(tmp_path, content):
 def test_an_even_picture_and_a_missing_one_are_refused(tmp_path):
     with pytest.raises(ValueError, match="found one even colour"):
         read_digit(save(np.full((50, 40), 200, np.uint8), tmp_path / "even.png"))
+    with pytest.raises(ValueError, match="found one even colour"):  # of MNIST's size too
+        read_digit(save(np.zeros((28, 28), np.uint8), tmp_path / "black.png"))
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_digit(tmp_path / "none.png")
 

@@ -31,13 +31,12 @@ def read_digit(path: str | os.PathLike[str]) -> np.ndarray:
     grey = _read_grey(path)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     background = float(np.median(border))
-    if background > 127:
-        grey, background = 255.0 - grey, 255.0 - background
-    elif grey.shape == (SIZE, SIZE):
-        return grey.astype(np.uint8)
-    ink = np.clip(grey - background, 0, None)
+    dark_on_light = background > 127
+    ink = np.clip(background - grey if dark_on_light else grey - background, 0, None)
     if ink.max() < 16:
         raise ValueError(f"{path}: expected a digit that stands out from its background, found one even colour")
+    if grey.shape == (SIZE, SIZE) and not dark_on_light:
+        return grey.astype(np.uint8)
     ink *= 255 / ink.max()
     rows, columns = (np.flatnonzero((ink > 64).any(axis)) for axis in (1, 0))
     return _centred(_scaled(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]))
@@ -50,6 +49,8 @@ def _read_grey(path: str | os.PathLike[str]) -> np.ndarray:
         raise ImportError("reading pictures needs Pillow: pip install tinygrad-cnn[vision]") from error
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip at 255
+                return np.asarray(image, dtype=np.float64) / 257
             colour = image.convert("RGBA")
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"{path}: expected an image such as a PNG or JPEG, found something else ({error})") from None
