@@ -46,7 +46,7 @@ def chosen(name, quick):
     digits = data.synthetic_digits(600) if quick else data.mnist("test")
     model = trained_for_a_moment(digits) if quick else LeNet5()
     if not quick:
-        load_checkpoint(latest_checkpoint("runs"), model=model, generators={})
+        load_checkpoint(latest_checkpoint("runs/mnist-seed0"), model=model, generators={})
     black, white = ((value - digits.mean) / digits.std for value in (0, 1))
     return model, (1, 28, 28), (black.item(), white.item()), list(range(10)), digits.classes
 
