@@ -41,7 +41,7 @@ def main(quick: bool, folder: Path) -> None:
     model = trained(train, 16 if quick else 64)
     folder.mkdir(parents=True, exist_ok=True)
 
-    save_png(filter_image(model.features.conv1), folder / "filters.png")
+    save_png(filter_image(model.features.conv1, scale=16), folder / "filters.png")
 
     # The maps of any address, without hooks: nothing in the model changes.
     three = int(np.flatnonzero(test.labels == 3)[0])

@@ -17,7 +17,7 @@ from tinygrad_cnn.analysis import sample_losses
 from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.viz import save_most_wrong
 
-SHIRT = 6
+SHIRT = 6  # with --quick the digit
 
 
 def train(dataset, seed, steps, make_sampler=lambda: None, mine=True, keep=1.0):
@@ -49,13 +49,13 @@ def average_precision(found):
 def main(words=None):
     """Compare on both tasks; draw the mistakes of the last network of ten classes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="synthetic digits, few steps: seconds")
+    parser.add_argument("--quick", action="store_true", help="synthetic digits, few steps: half a minute")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=Path("runs/most_wrong.png"), help="the picture")
     quick, seeds, output = vars(parser.parse_args(words)).values()
     sets = map(data.synthetic_digits, (600, 300), (0, 1)) if quick else map(data.fashion_mnist, ("train", "test"))
     ten = [data.ArrayDataset(part.images[:10_000], part.labels[:10_000], **part.description) for part in sets]
-    named = ten[0].description | {"classes": ["else", "shirt"]}
+    named = ten[0].description | {"classes": ["else", ten[0].classes[SHIRT]]}
     two = [data.ArrayDataset(part.images, (part.labels == SHIRT) * 1, **named) for part in ten]
     steps, start = 6 * len(ten[0]) // 100, np.random.default_rng(0).random(len(ten[0]))
     half = lambda: data.HardExampleSampler(start, len(start) // 2)
@@ -64,7 +64,8 @@ def main(words=None):
     classes = {"all": {}, "online": {"keep": 0.5}, "offline": {"make_sampler": half}}
     accuracy = lambda found: np.mean(found.labels == found.predictions)
     print(f"{ten[0]}, {steps} steps, % on {len(ten[1]):,} test images, seeds {seeds}")
-    tasks = {"shirt: average precision": (two, average_precision, shirts), "ten: accuracy": (ten, accuracy, classes)}
+    one = f"{ten[0].classes[SHIRT]}: average precision"
+    tasks = {one: (two, average_precision, shirts), "ten: accuracy": (ten, accuracy, classes)}
     for task, ((few, test), score, ways) in tasks.items():
         for way, options in ways.items():
             found = [sample_losses(train(few, seed, steps, **options), test) for seed in seeds]

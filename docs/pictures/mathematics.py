@@ -120,7 +120,7 @@ def norm() -> Any:
 
 def activation() -> Any:
     """Twelve curves with their slopes."""
-    names = "relu leaky_relu elu selu sigmoid tanh softplus gelu silu mish hardswish relu6".split()
+    names = "relu leaky_relu elu selu sigmoid tanh softplus gelu silu mish hardswish hardtanh".split()
     x = Tensor(np.linspace(-4, 4, 321), requires_grad=True)
     figure = new_figure(7.2, 4.6, "Activations (blue) and their slopes (orange)")
     for axis, name in zip(figure.subplots(3, 4, sharex=True).flat, names, strict=True):
