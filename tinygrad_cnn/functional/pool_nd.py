@@ -6,7 +6,6 @@ is exact: a maximum of maxima, in the same order where several are equal, and an
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -139,10 +138,10 @@ def in_volume(chosen: ndarray, index: ndarray, x_shape: tuple[int, ...]) -> ndar
     """Return (d*H + h)*W + w, given the (d, oh*OW + ow) chosen along the depth and the index in each slice."""
     n, c, depth, height, width = x_shape
     *_, rows, columns = index.shape
-    within = index.reshape(n, c, depth * rows * columns)
-    within = np.take_along_axis(within, chosen.reshape(n, c, math.prod(chosen.shape[2:])), 2).reshape(chosen.shape)
-    places = chosen // (rows * columns) * (height * width) + within
-    return places.reshape(n, c, chosen.shape[2], rows, columns)
+    out = chosen.shape[2]
+    chosen = chosen.reshape(n, c, out * rows * columns)
+    within = np.take_along_axis(index.reshape(n, c, depth * rows * columns), chosen, 2)
+    return (chosen // (rows * columns) * (height * width) + within).reshape(n, c, out, rows, columns)
 
 
 def _average(
