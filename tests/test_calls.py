@@ -116,3 +116,10 @@ def test_only_modules_have_inputs():
 def test_sizes_that_are_none(size, error, message):
     with pytest.raises(error, match=message):
         sample_input("summary", nn.ReLU(), size)
+
+
+def test_only_modules_are_run():
+    with pytest.raises(TypeError, match=r"model must be an nn\.Module, got NoneType"):
+        record_calls(None, image(1, 1, 2, 2))
+    with pytest.raises(TypeError, match=r"model must be an nn\.Module, got <class .*ReLU"):
+        record_calls(nn.ReLU, image(1, 1, 2, 2))

@@ -34,6 +34,8 @@ def record_calls(model: Module, input: Any) -> Trace:
 @contextmanager
 def evaluation(model: Module) -> Iterator[None]:
     """Put every module into evaluation mode for a while; afterwards each has its own mode again."""
+    if not isinstance(model, Module):
+        raise TypeError(f"model must be an nn.Module, got {model if isinstance(model, type) else type(model).__name__}")
     modes = [(module, vars(module).get("training")) for module in model.modules()]
     model.eval()
     try:

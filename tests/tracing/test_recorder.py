@@ -153,7 +153,6 @@ def test_a_step_of_an_optimiser_does_not_change_what_was_noted():
 
 def test_nothing_is_left_behind():
     model, x = Twice(), image(1, 2, 6, 5)
-    model(x)  # any call leaves the names of the modules with their root
     state = {name: array.copy() for name, array in model.state_dict().items()}
     attributes = {path: set(vars(module)) for path, module in model.named_modules()}
     with pytest.raises(ValueError, match=r"conv2d in block\.conv"), trace(model):
@@ -354,3 +353,15 @@ def test_a_node_that_was_taken_apart_guards_only_what_its_own_rules_read():
     assert t["pool"].function.saved == ()
     for a, b in zip(gradients(model, y), expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_addresses_of_a_trace_are_told_once_and_of_an_empty_one_not_at_all():
+    model = run_net()
+    with trace(model) as t:
+        pass
+    with pytest.raises(KeyError, match="'conb' is no address: this trace is empty; call the model inside"):
+        t["conb"]
+    with trace(model) as t:
+        model(image(2, 2, 6, 9))
+    with pytest.raises(KeyError, match=r"there are conv, \.\.\."):
+        t["conb"]

@@ -62,7 +62,10 @@ class Visits(dict[int, str]):
 
     def __init__(self, model: Module) -> None:
         self.model = model
+        known = "_names" in vars(model)
         super().__init__(names_of(model))
+        if not known:  # a trace leaves nothing behind
+            vars(model).pop("_names", None)
         self.inside: list[Visit] = []
 
     def get(self, key: int, default: Any = None) -> Any:

@@ -81,7 +81,9 @@ class Trace:
             raise KeyError(
                 f"{key!r}: the module {path!r} was called {len([v for v in self.visits if v == path])} times"
             )
-        names = [*self._addressed, *map(str, dict.fromkeys(self.visits))]
+        names = list(dict.fromkeys([*self._addressed, *map(str, self.visits)]))
+        if not names:
+            raise KeyError(f"{key!r} is no address: this trace is empty; call the model inside of the block")
         close = get_close_matches(key, names, 5) or names[:8]
         raise KeyError(f"{key!r} is no address of this trace; there are {', '.join(close)}, ...")
 
@@ -156,8 +158,8 @@ class Trace:
         if not np.array_equal(array_of(last_call.output), array_of(call.output), equal_nan=True):
             raise RuntimeError(
                 f"trace: {calls[0].path} and {last_call.path} ran as one; running them again, to show what lies "
-                "between, gives another result. Their input, parameters or result were written through NumPy (t.data[...] = v) "
-                "since; look into the trace before, or write by copy_()"
+                "between, gives another result. Their input, parameters or result were written through NumPy "
+                "(t.data[...] = v) since; look into the trace before, or write by copy_()"
             )
         call.function = last_call.function if hasattr(node, "replay") else node  # the node itself became the last one
         call.path, call.inputs, call.sources = last_call.path, last_call.inputs, last_call.sources
