@@ -130,6 +130,15 @@ def test_networks_that_end_otherwise_have_no_cam(pooling, message):
         cam(model, x, 1)
 
 
+def test_a_network_that_computes_nothing_has_no_cam(x):
+    class Constant(nn.Module):
+        def forward(self, x):
+            return Tensor(np.zeros((len(x), 2)))
+
+    with pytest.raises(ValueError, match="must end with a linear layer, it computes nothing"):
+        cam(Constant(), x, 1)
+
+
 def test_cam_is_of_classes(model, x):
     with pytest.raises(TypeError, match="a class has weights in the last layer, a function has none; use grad_cam"):
         cam(model, x, lambda y: y[:, 0])

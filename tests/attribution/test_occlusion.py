@@ -65,3 +65,12 @@ def test_of_a_linear_model_it_is_what_the_pixels_add():
 def test_windows_that_are_none(model, x, settings, message):
     with pytest.raises(ValueError, match=message):
         occlusion(model, x, 1, **settings)
+
+
+def test_a_network_without_parameters_is_asked_with_tensors(x):
+    class Function(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    lost = occlusion(Function(), x, 1, size=(8, 6)).map
+    np.testing.assert_allclose(lost[:, 0, 0], x[:, 1].mean((1, 2)), rtol=1e-5)

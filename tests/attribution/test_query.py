@@ -177,6 +177,14 @@ def test_an_output_that_holds_no_classes_needs_a_function(x):
         saliency(model, x, 1)
     with pytest.raises(ValueError, match="say what to explain by a function"):
         saliency(model, x)
+
+    class Arrays(nn.Module):
+        def forward(self, x):
+            return x.data.mean((2, 3))
+
+    for target in (None, 1):
+        with pytest.raises(ValueError, match=r"labels need an output .* this model gives ndarray"):
+            saliency(Arrays(), x, target)
     found = saliency(model, x, lambda y: y[:, 1, 2, 3])
     assert found.map.any((1, 2)).all()
     assert not found.map[:, 5:].any()

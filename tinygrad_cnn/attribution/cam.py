@@ -173,9 +173,10 @@ def _last_maps(op: str, calls: Trace) -> Call:
 
 def _pooled(calls: Trace, output: Tensor) -> tuple[Call, Call]:
     """Return the call whose maps are averaged, and the linear one that ends the network."""
-    linear = calls[-1]
-    if linear.op != "linear" or linear.output.data is not output.data:
-        raise ValueError(f"cam: the network must end with a linear layer, it ends with {linear.address}; use grad_cam")
+    linear = calls[-1] if len(calls) else None
+    if linear is None or linear.op != "linear" or linear.output.data is not output.data:
+        last = "it computes nothing" if linear is None else f"it ends with {linear.address}; use grad_cam"
+        raise ValueError(f"cam: the network must end with a linear layer, {last}")
     call = linear.sources[0]
     while call is not None and (len(call.shape) != 4 or call.shape[2:] == (1, 1)):
         call = call.sources[0]

@@ -10,6 +10,7 @@ from tinygrad_cnn.attribution.query import array_of, asking, images_of, score_of
 from tinygrad_cnn.attribution.result import Attribution
 from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.nn import Module
+from tinygrad_cnn.tensor import Tensor
 
 
 def occlusion(
@@ -51,7 +52,7 @@ def occlusion(
         raise ValueError(f"{op}: with a stride {step} larger than the window {window} pixels would never be covered")
     fill = np.broadcast_to(fill, images.shape)
     with asking(op, model), no_grad():
-        output = model(images)
+        output = model(Tensor(images))
         target = settled(output, target)
         scores = score_of(op, output, target).data
         if scores.ndim == 0 and len(images) > 1:
@@ -63,7 +64,7 @@ def occlusion(
                 inside = ..., slice(top, top + window[0]), slice(left, left + window[1])
                 changed = images.copy()
                 changed[inside] = fill[inside]
-                loss = scores - score_of(op, model(changed), target).data.astype(np.float64)
+                loss = scores - score_of(op, model(Tensor(changed)), target).data.astype(np.float64)
                 total[inside] += loss[..., None, None]
                 covered[inside] += 1
     raw = total / covered

@@ -59,7 +59,7 @@ def leaf(images: ndarray) -> Tensor:
 
 def settled(output: Any, target: Any) -> Any:
     """Return the target itself, or for None the class of the highest score of each image."""
-    return output.data.argmax(1) if target is None and output.ndim == 2 else target
+    return output.data.argmax(1) if target is None and isinstance(output, Tensor) and output.ndim == 2 else target
 
 
 def score_of(op: str, output: Any, target: Any) -> Tensor:
@@ -85,7 +85,7 @@ def score_of(op: str, output: Any, target: Any) -> Tensor:
 
 
 def _score_of_labels(op: str, output: Any, target: Any) -> Tensor:
-    if getattr(output, "ndim", None) != 2:
+    if not isinstance(output, Tensor) or output.ndim != 2:
         what = f"shape {output.shape}" if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
             f"{op}: labels need an output (N, classes), this model gives {what}; say what to explain by a function of "
