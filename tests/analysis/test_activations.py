@@ -52,6 +52,7 @@ def test_addresses_of_ones_own_and_none():
     with pytest.raises(ValueError, match=r"activities: Sequential has no relu or relu6; give addresses=.* conv, tanh"):
         activities(model, digits())
     assert activities(model, digits(), ["tanh"])["tanh"].zeros == 0
+    assert [row.address for row in activities(model, digits(), "conv").rows] == ["conv"]
     with pytest.raises(KeyError, match="is no address of this trace"):
         activities(model, digits(), ["conv2"])
     with pytest.raises(KeyError, match=r"'conv' was not looked at; the addresses are \['tanh'\]"):

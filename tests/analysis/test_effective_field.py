@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tinygrad_cnn import Tensor, nn, no_grad, state
+from tinygrad_cnn import functional as F
 from tinygrad_cnn.analysis import effective_field
 from tinygrad_cnn.models import LeNet5
 
@@ -94,3 +95,13 @@ def test_bad_arguments():
         effective_field(model, "features.pool1", x, unit=(14, 0))
     with pytest.raises(KeyError, match="no address"):
         effective_field(model, "features.pool7", x)
+    with pytest.raises(ValueError, match="needs at least one image"):
+        effective_field(model, "features.pool1", input_size=(1, 28, 28), count=0)
+
+    class Cut(nn.Module):
+        def forward(self, x):
+            with no_grad():
+                return F.relu(x)
+
+    with pytest.raises(ValueError, match="relu does not depend on the image by operations with a gradient"):
+        effective_field(Cut(), "relu", x)

@@ -320,6 +320,8 @@ def test_bad_questions():
         field.mask(5, 0)
     with pytest.raises(IndexError, match="no box and no pixel"):
         field.units(((0, 9), (0, 1)))
+    with pytest.raises(ValueError, match=r"a range for each side of an image of \(5, 6\).* got \(0, 0, 2, 2\)"):
+        field.units((0, 0, 2, 2))
     with pytest.raises(TypeError, match="input_size"):
         receptive_field(model, "add")
     with pytest.raises(TypeError, match="leave input_size out"):

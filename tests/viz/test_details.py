@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_cnn import Function, Tensor
+from tinygrad_cnn import Function, Tensor, nn, no_grad, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.viz.details import details, kept_names, may_be_absent, rule_name, shape_text
 
@@ -35,6 +35,12 @@ def image(*shape, requires_grad=True, dtype=np.float32):
 )
 def test_details(y, expected):
     assert details(y().grad_fn) == expected
+
+
+def test_details_without_a_graph():
+    with no_grad(), trace(nn.Identity()) as t:
+        image(2, 3, 9, 8).mean((2, 3))
+    assert details(t["mean"].function) == ("axes 2, 3",)
 
 
 @pytest.mark.parametrize(

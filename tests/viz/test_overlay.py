@@ -66,3 +66,11 @@ def test_images_are_taken_as_files_and_as_networks_have_them() -> None:
 def test_what_is_no_picture_is_refused(image, heat, opacity, message) -> None:
     with pytest.raises(ValueError, match=message):
         overlay(image, heat, opacity)
+
+
+def test_where_heat_is_not_a_number_it_is_cold() -> None:
+    heat = np.array([[np.nan, 1.0]])
+    np.testing.assert_array_equal(heat_colours(heat), heat_colours([[0.0, 1.0]]))
+    np.testing.assert_array_equal(signed_colours(heat), signed_colours([[0.0, 1.0]]))
+    picture = np.full((1, 2), 100, np.uint8)
+    np.testing.assert_array_equal(overlay(picture, heat), overlay(picture, [[0.0, 1.0]]))

@@ -107,6 +107,8 @@ def activities(model: Module, data: Any, addresses: Sequence[str] | None = None,
     batches = Batches("activities", model, data, batch_size)
     for _, x, _ in batches:
         t = record_calls(model, x)
+        if isinstance(addresses, str):
+            addresses = (addresses,)
         calls = [call for call in t if call.op in RECTIFIERS] if addresses is None else [t[name] for name in addresses]
         if not calls:
             raise ValueError(

@@ -99,6 +99,10 @@ def effective_field(
     y = field.call.output
     if y.ndim != 4 or x.ndim != 4:
         raise ValueError(f"effective_field: needs maps (N, C, H, W), got {x.shape} and {field.address} of {y.shape}")
+    if not len(x):
+        raise ValueError("effective_field: needs at least one image")
+    if y.edge is None:
+        raise ValueError(f"effective_field: {field.address} does not depend on the image by operations with a gradient")
     at = unit or (y.shape[2] // 2, y.shape[3] // 2)
     field.box(*at)  # which says what is wrong with a unit that is not there
     with enable_grad():

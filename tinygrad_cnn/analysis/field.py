@@ -139,6 +139,11 @@ class Field:
             box: ((top, bottom), (left, right)), half-open; or one pixel (row, column).
         """
         mask = np.zeros(self.image_size, bool)
+        if len(box) != len(self.image_size):
+            raise ValueError(
+                "units: a box is ((top, bottom), (left, right)), a range for each side of an image of "
+                f"{self.image_size}, and a pixel (row, column), got {tuple(box)}"
+            )
         for part, n in zip(box, self.image_size, strict=True):
             low, high = part if isinstance(part, Sequence) else (part, part + 1)
             if not 0 <= low < high <= n:

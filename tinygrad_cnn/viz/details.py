@@ -59,7 +59,8 @@ def _(node: MaxPool2d | AvgPool2d) -> tuple[str, ...]:
 
 @details.register
 def _(node: Reduction) -> tuple[str, ...]:
-    return (f"axes {', '.join(map(str, node.axes))}",) if node.y_shape else ()
+    to_one_number = getattr(node, "y_shape", None) == ()  # which a node knows once it is recorded
+    return () if to_one_number else (f"axes {', '.join(map(str, node.axes))}",)
 
 
 @details.register

@@ -28,10 +28,12 @@ BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # what red, green and blue add to 
 def heat_colours(values: Any) -> ndarray:
     """Return numbers from 0 (cold, black) to 1 (hot, yellow) as colours, uint8 (..., 3); what lies outside is clipped.
 
+    NaN is cold.
+
     >>> heat_colours([0.0, 0.5, 1.0]).tolist()
     [[0, 0, 4], [186, 54, 85], [252, 255, 164]]
     """
-    return _mixed(np.asarray(values, np.float64), HEAT)
+    return _mixed(np.nan_to_num(np.asarray(values, np.float64)), HEAT)
 
 
 def signed_colours(values: Any) -> ndarray:
@@ -42,7 +44,7 @@ def signed_colours(values: Any) -> ndarray:
     >>> signed_colours([-2.0, 0.0, 1.0]).tolist()
     [[5, 48, 97], [247, 247, 247], [214, 96, 77]]
     """
-    values = np.asarray(values, np.float64)
+    values = np.nan_to_num(np.asarray(values, np.float64))
     largest = abs(values).max(initial=0)
     return _mixed(0.5 + 0.5 * values / (largest or 1), SIGNED)
 
@@ -72,7 +74,7 @@ def overlay(image: Any, heat: Any, opacity: float = 0.75) -> ndarray:
     >>> overlay(image, [[0.0, 1.0]], opacity=0.5).shape
     (4, 6, 3)
     """
-    picture, heat = rgb(image), np.asarray(heat, np.float64)
+    picture, heat = rgb(image), np.nan_to_num(np.asarray(heat, np.float64))
     if heat.ndim != 2 or not heat.size:
         raise ValueError(f"overlay: heat must be one map (h, w), got shape {heat.shape}; of a batch take one: heat[0]")
     if not 0 <= opacity <= 1:
