@@ -27,7 +27,7 @@ class Recording(NamedTuple):
     paused_by: int = 0
     # Called after every operation as observer(function, inputs, output), or None. What it returns, if not None, stands
     # in the place of the output: so parts are taken out of a network without touching it. Layers run one by one for it,
-    # unless it has an attribute ``takes_runs_apart`` that is true: then it asks the operation of a run for its replay().
+    # unless it has an attribute ``takes_runs_apart`` that is true: it then asks the operation of a run for replay().
     observer: Callable[..., Any] | None = None
 
 

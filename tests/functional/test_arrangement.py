@@ -141,3 +141,10 @@ def test_the_gradients_of_many_pieces_cost_one_array(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(np, "zeros", lambda shape, *args: sizes.append(zeros(shape).size) or zeros(shape, *args))
     assert (grad(y, x, np.ones(100))[0].data == 2).all()
     assert sizes == [100]
+
+
+def test_axes_may_be_called_dims() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(F.flip(x, dims=[1]), x[:, ::-1])
+    np.testing.assert_array_equal(F.tile(x, dims=(2,)), np.tile(x, 2))
+    np.testing.assert_array_equal(F.permute(x, dims=(1, 0)), x.T)

@@ -297,3 +297,17 @@ def test_many_images_lie_in_lanes_unless_their_rows_are_wide(width: int, stride:
     assert error(conv.conv2d(x, w, None, *geometry), expected) <= 2e-6
     gx = reference.conv2d_input_grad(expected, w, x.shape, *geometry)
     assert error(conv_input_grad.conv2d_input_grad(expected, w, x.shape, *geometry), gx) <= 2e-6
+
+
+def test_a_stride_that_leads_out_of_the_image_costs_nothing() -> None:
+    assert conv.within((10**9, 2), (2, 2), (5, 4), ((1, 0), (0, 0))) == (6, 2)
+    x, w = np.random.default_rng(0).standard_normal((2, 1, 3, 5, 5))
+    w = w[:, :, :2, :2]
+    far: Any = (10**9, 3), NO_PADDING, (1, 1), 1
+    y = conv.conv2d(x[None, 0], w, None, *far)
+    np.testing.assert_allclose(y, reference.conv2d(x[None, 0], w, None, (5, 3), *far[1:]), rtol=1e-12)
+    gx = conv_input_grad.conv2d_input_grad(y, w, (1, 3, 5, 5), *far)
+    expected = reference.conv2d_input_grad(y, w, (1, 3, 5, 5), (5, 3), *far[1:])
+    np.testing.assert_allclose(gx, expected, rtol=1e-12)
+    gw = conv_weight_grad.conv2d_weight_grad(y, x[None, 0], w.shape, *far)
+    np.testing.assert_allclose(gw, reference.conv2d_weight_grad(y, x[None, 0], w.shape, (5, 3), *far[1:]), rtol=1e-12)

@@ -91,3 +91,10 @@ def test_what_still_moves_is_an_error(monkeypatch):
     monkeypatch.setattr(freezing, "_FROZEN", {nn.BatchNorm2d: Moving})
     with pytest.raises(RuntimeError, match=r"moved \['backbone\.1\.running_mean'"):
         freeze(network(), (2, 4, 4), "backbone")
+
+
+def test_statistics_that_would_go_on_moving_are_refused():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, track_running_stats=True))
+    with pytest.raises(ValueError, match="freeze: 1 is a InstanceNorm2d, whose running statistics"):
+        freeze(model, (3, 8, 7))
+    assert len(freeze(model, (3, 8, 7), "0").changes) == 2

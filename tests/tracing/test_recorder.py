@@ -365,3 +365,12 @@ def test_addresses_of_a_trace_are_told_once_and_of_an_empty_one_not_at_all():
         model(image(2, 2, 6, 9))
     with pytest.raises(KeyError, match=r"there are conv, \.\.\."):
         t["conb"]
+
+
+def test_batch_norm_in_training_mode_is_one_call():
+    model, x = nn.Sequential({"conv": nn.Conv2d(2, 3, 3), "bn": nn.BatchNorm2d(3)}), image(2, 2, 6, 5)
+    with trace(model) as t:
+        y = model(x)
+    assert t.addresses == ["conv", "bn"]
+    assert t["bn"].output.data is y.data
+    assert model.bn.num_batches_tracked.item() == 1

@@ -73,28 +73,28 @@ def repeat(input: Any, *repeats: Any) -> Any:
     return _repeated("repeat", input, counts)
 
 
-def tile(input: Any, *dims: Any) -> Any:
-    """Repeat as `repeat` does; axes in front that ``dims`` leaves out are not repeated.
+def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
+    """Repeat as `repeat` does; axes in front that ``counts`` (or ``dims``) leaves out are not repeated.
 
     >>> import numpy as np
     >>> tile(np.zeros((2, 3)), 4).shape
     (2, 12)
     """
-    counts = sizes("tile", dims)
+    counts = sizes("tile", counts if dims is None else (dims,))
     return _repeated("tile", input, (1,) * (ndim_of("tile", input) - len(counts)) + counts)
 
 
-def flip(input: Any, *dims: Any, axis: Any = None) -> Any:
-    """Reverse the order along the axes ``dims``; a view, where PyTorch copies.
+def flip(input: Any, *axes: Any, dims: Any = None, axis: Any = None) -> Any:
+    """Reverse the order along ``axes`` (or ``dims``); a view, where PyTorch copies.
 
     >>> import numpy as np
     >>> flip(np.array([[1, 2], [3, 4]]), 1)
     array([[2, 1],
            [4, 3]])
     """
-    named = axis if axis is not None else list(sizes("flip", dims))
-    axes = axes_tuple("flip", named, ndim_of("flip", input))
-    return index(input, tuple(slice(None, None, -1 if i in axes else 1) for i in range(len(input.shape))))
+    named = axis if axis is not None else list(sizes("flip", axes if dims is None else (dims,)))
+    turned = axes_tuple("flip", named, ndim_of("flip", input))
+    return index(input, tuple(slice(None, None, -1 if i in turned else 1) for i in range(len(input.shape))))
 
 
 def roll(input: Any, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any:

@@ -157,15 +157,15 @@ class Permute(Function):
         return Permute(tuple(inverse)).apply(gy)
 
 
-def permute(input: Any, *dims: Any) -> Any:
-    """Return the axes in the order ``dims``, each named once.
+def permute(input: Any, *axes: Any, dims: Any = None) -> Any:
+    """Return the axes in the order ``axes`` (or ``dims``), each named once.
 
     >>> import numpy as np
     >>> permute(np.zeros((2, 28, 30, 3)), 0, 3, 1, 2).shape
     (2, 3, 28, 30)
     """
     ndim = ndim_of("permute", input)
-    order = tuple(axis_index("permute", d, ndim) for d in sizes("permute", dims))
+    order = tuple(axis_index("permute", d, ndim) for d in sizes("permute", axes if dims is None else (dims,)))
     if sorted(order) != list(range(ndim)):
         raise ValueError(f"{place('permute')}: dims {order} must name each of the {ndim} axes once")
     return Permute(order).apply(input)

@@ -160,6 +160,7 @@ def conv2d(
     """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C/groups, KH, KW) and a bias b (O,) or None."""
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     (n, c, height, width), (o, _, *size) = x.shape, w.shape
+    stride = within(stride, (size[0], size[1]), (height, width), padding)
     window = Window((size[0], size[1]), stride, padding, dilation)
     y = buffers.empty((n, o, *window.out_size("conv2d", (height, width))), x.dtype)
     if not y.size:
@@ -185,6 +186,12 @@ def conv2d(
         *plan.phase, rows, VECTORS[rows], work=work,
     )  # fmt: skip
     return y
+
+
+def within(stride: Pair, size: Pair, image: Pair, padding: Padding) -> Pair:
+    """Return the stride, no longer than the padded image: one that leads out of it costs as much and does no more."""
+    height, width = Window(size, (1, 1), padding, (1, 1)).padded(image)
+    return min(stride[0], max(height, 1)), min(stride[1], max(width, 1))
 
 
 def goes_in_lanes(x: np.ndarray, y: tuple[int, ...], window: Window, taps: int) -> bool:

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import SLACK, bands_for, is_wide, pack, parts_of, scratch, sums_at
+from tinygrad_cnn.kernels.conv import SLACK, bands_for, is_wide, pack, parts_of, scratch, sums_at, within
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strided import join_run
 from tinygrad_cnn.kernels.tile import VECTORS, copy_run, rows_for
@@ -137,6 +137,7 @@ def conv2d_input_grad(
     gy = np.ascontiguousarray(gy)
     n, c, height, width = x_shape
     o, _, kh, kw = w.shape
+    stride = within(stride, (kh, kw), (height, width), padding)
     plan = adjoint(o // groups, (height, width), (kh, kw), stride, padding, dilation)
     gx = buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.autograd import no_grad
+from tinygrad_cnn.autograd import version
 from tinygrad_cnn.kernels.geometry import number, whole
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter
@@ -87,8 +87,10 @@ class ChannelNorm(Module):
         own = self.training or self.running_mean is None  # statistics of the input
         output = type(self).function(input, *running, self.weight, self.bias, own, momentum or 0.0, self.eps)
         if updating:
-            with no_grad():
-                self.num_batches_tracked.copy_(self.num_batches_tracked + 1)  # type: ignore[union-attr, operator]
+            count = self.num_batches_tracked.data  # type: ignore[union-attr]
+            version.before_write(count)
+            version.note_write(count)
+            np.add(count, 1, out=count)  # no operation of the network: a trace need not see it
         return output
 
     def check_shape(self, shape: tuple[int, ...]) -> None:

@@ -80,6 +80,13 @@ def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
     for path, norm in norms.items():
         if norm.running_mean is None:
             raise ValueError(f"freeze: {path} has no running statistics to keep to: track_running_stats=False")
+    for path, module in modules.items():
+        moves = getattr(module, "running_mean", None) is not None and not isinstance(module, _StaysInEvaluation)
+        if below(path) and path not in norms and moves:
+            raise ValueError(
+                f"freeze: {path} is a {type(module).__name__}, whose running statistics would go on moving; give it "
+                "track_running_stats=False"
+            )
     before = run(model, images)
     for norm in norms.values():
         norm.__class__ = _FROZEN[type(norm)]
