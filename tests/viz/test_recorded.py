@@ -78,7 +78,6 @@ def test_running_statistics_are_no_result_of_a_trace():
     calls, results = calls_of(t)
     assert [call.op for call in calls] == ["conv2d", "batch_norm"]
     assert results == calls[-1:]
-    assert len(t) > 2
     with trace(model) as t, no_grad():
         model(Tensor(np.random.default_rng(0).random((2, 1, 5, 4), dtype=np.float32)))
     assert [call.op for call in calls_of(t)[1]] == ["batch_norm"]

@@ -3,16 +3,22 @@
 from tinygrad_cnn.analysis.ablation import ablate
 from tinygrad_cnn.analysis.ablation_study import AblationStudy, ablate_each, ablation_study
 from tinygrad_cnn.analysis.activations import Activities, activities
-from tinygrad_cnn.analysis.effective_field import EffectiveField, effective_field
 from tinygrad_cnn.analysis.explain import Explanation, explain
-from tinygrad_cnn.analysis.field import Field, receptive_field, units_seeing
 from tinygrad_cnn.analysis.formulas import Formula, formula
 from tinygrad_cnn.analysis.hard_examples import SampleLosses, sample_losses
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.analysis.nonfinite import Blame, NonFinite, NonFiniteError, blame_nonfinite, find_nonfinite
 from tinygrad_cnn.analysis.patch_matrix import PatchMatrix, patch_matrix
-from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
-from tinygrad_cnn.analysis.sees import sees
+from tinygrad_cnn.analysis.receptive import (
+    EffectiveField,
+    Field,
+    ReceptiveField,
+    effective_field,
+    receptive_field,
+    receptive_fields,
+    sees,
+    units_seeing,
+)
 from tinygrad_cnn.analysis.strongest import Activation, strongest_activations
 from tinygrad_cnn.analysis.summary import Summary, summary
 from tinygrad_cnn.calls import record_calls

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.analysis.batches import Batches
-from tinygrad_cnn.analysis.field import Field, receptive_field
+from tinygrad_cnn.analysis.receptive.field import Field, receptive_field
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.nn import Module

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinygrad_cnn.analysis.links import POINT
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
-from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
-from tinygrad_cnn.analysis.sees import sees
+from tinygrad_cnn.analysis.receptive.links import POINT
+from tinygrad_cnn.analysis.receptive.regular import ReceptiveField, receptive_fields
+from tinygrad_cnn.analysis.receptive.sees import sees
 from tinygrad_cnn.calls import record_calls, sample_input
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.pool import AvgPool2d, MaxPool2d

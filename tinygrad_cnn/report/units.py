@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.analysis import receptive_field
-from tinygrad_cnn.analysis.field import Field
-from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField
+from tinygrad_cnn.analysis.receptive.field import Field
+from tinygrad_cnn.analysis.receptive.regular import Axis, ReceptiveField
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import LeakyReLU, PReLU, ReLU, Sigmoid, Tanh
 from tinygrad_cnn.functional.curves import Curve

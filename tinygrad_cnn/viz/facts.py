@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.analysis.multiply_adds import multiply_adds
-from tinygrad_cnn.analysis.receptive_field import ReceptiveField, receptive_fields
-from tinygrad_cnn.analysis.sees import sees
+from tinygrad_cnn.analysis.receptive.regular import ReceptiveField, receptive_fields
+from tinygrad_cnn.analysis.receptive.sees import sees
 from tinygrad_cnn.autograd import Steps
 from tinygrad_cnn.autograd.engine import Edge
 from tinygrad_cnn.tensor import Tensor

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn import Tensor, models, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField, receptive_fields
+from tinygrad_cnn.analysis.receptive.regular import Axis, ReceptiveField, receptive_fields
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import init
 

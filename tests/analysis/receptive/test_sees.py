@@ -9,8 +9,8 @@ import pytest
 from tinygrad_cnn import Tensor, functional, nn, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.analysis import receptive_field
-from tinygrad_cnn.analysis.links import Everything, places
-from tinygrad_cnn.analysis.sees import bins, sees
+from tinygrad_cnn.analysis.receptive.links import Everything, places
+from tinygrad_cnn.analysis.receptive.sees import bins, sees
 from tinygrad_cnn.autograd import Function, grad
 
 # Operations of backward passes, and runs of layers, which are noted one by one while somebody looks.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.analysis.links import POINT, Link, Moved, Same, Sliding, Turned, numbered, places
+from tinygrad_cnn.analysis.receptive.links import POINT, Link, Moved, Same, Sliding, Turned, numbered, places
 from tinygrad_cnn.functional.joining import Cat, Pad
 from tinygrad_cnn.functional.picking import Gather, ScatterAdd
 from tinygrad_cnn.functional.sampling import Sample

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.analysis.links import (
+from tinygrad_cnn.analysis.receptive.links import (
     Along,
     Everything,
     Link,
@@ -22,7 +22,7 @@ from tinygrad_cnn.analysis.links import (
     marked,
     places,
 )
-from tinygrad_cnn.analysis.moving import accumulated, added, folded, moved, nearby, padded, sampled
+from tinygrad_cnn.analysis.receptive.moving import accumulated, added, folded, moved, nearby, padded, sampled
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import HardChoice, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, Softmax, Tanh
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad
@@ -66,7 +66,7 @@ def sees(function: Function, call: Call, i: int) -> Link:
 
     An operation of one's own registers what it is like:
 
-    >>> from tinygrad_cnn.analysis.links import Sliding
+    >>> from tinygrad_cnn.analysis.receptive.links import Sliding
     >>> class Blur(Function):
     ...     def forward(self, x):
     ...         return (x[..., :-1] + x[..., 1:]) / 2
@@ -78,8 +78,8 @@ def sees(function: Function, call: Call, i: int) -> Link:
     """
     raise NotImplementedError(
         f"receptive fields: nobody has said what {function.name} sees; write @sees.register for it, as the table in "
-        "tinygrad_cnn/analysis/sees.py does, and return Same, Sliding, Product, Along or Everything of "
-        "tinygrad_cnn.analysis.links"
+        "tinygrad_cnn/analysis/receptive/sees.py does, and return Same, Sliding, Product, Along or Everything of "
+        "tinygrad_cnn.analysis.receptive.links"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from tinygrad_cnn import Tensor, models, nn, no_grad, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.analysis import receptive_field, units_seeing
-from tinygrad_cnn.analysis.field import bounds
+from tinygrad_cnn.analysis.receptive.field import bounds
 from tinygrad_cnn.autograd import Function, grad
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import init

@@ -5,8 +5,8 @@ import pytest
 
 from tinygrad_cnn import Tensor, nn
 from tinygrad_cnn import functional as F
-from tinygrad_cnn.analysis.links import POINT, Moved, Same, Sliding
-from tinygrad_cnn.analysis.moving import moved
+from tinygrad_cnn.analysis.receptive.links import POINT, Moved, Same, Sliding
+from tinygrad_cnn.analysis.receptive.moving import moved
 from tinygrad_cnn.calls import record_calls
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.analysis.links import places
-from tinygrad_cnn.analysis.receptive_field import ReceptiveField, seen_by
-from tinygrad_cnn.analysis.steps import Steps, steps
-from tinygrad_cnn.analysis.wiring import START, Wiring, grid_mask
+from tinygrad_cnn.analysis.receptive.links import places
+from tinygrad_cnn.analysis.receptive.regular import ReceptiveField, seen_by
+from tinygrad_cnn.analysis.receptive.steps import Steps, steps
+from tinygrad_cnn.analysis.receptive.wiring import START, Wiring, grid_mask
 from tinygrad_cnn.calls import record_calls, sample_input
 from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.nn import Module

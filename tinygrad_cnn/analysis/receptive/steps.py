@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tinygrad_cnn.analysis.links import POINT, Link
-from tinygrad_cnn.analysis.receptive_field import Axis, ReceptiveField, Seen
-from tinygrad_cnn.analysis.wiring import START, Wiring
+from tinygrad_cnn.analysis.receptive.links import POINT, Link
+from tinygrad_cnn.analysis.receptive.regular import Axis, ReceptiveField, Seen
+from tinygrad_cnn.analysis.receptive.wiring import START, Wiring
 from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.tracing import Call
 

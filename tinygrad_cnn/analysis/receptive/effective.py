@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.analysis.field import Field, receptive_field
+from tinygrad_cnn.analysis.receptive.field import Field, receptive_field
 from tinygrad_cnn.autograd import enable_grad, grad
 from tinygrad_cnn.calls import evaluation, sample_input
 from tinygrad_cnn.nn import Module

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinygrad_cnn.analysis.links import (
+from tinygrad_cnn.analysis.receptive.links import (
     POINT,
     Along,
     Everything,

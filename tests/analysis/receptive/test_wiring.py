@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn
-from tinygrad_cnn.analysis.wiring import START, Wiring, grid_mask
+from tinygrad_cnn.analysis.receptive.wiring import START, Wiring, grid_mask
 from tinygrad_cnn.calls import record_calls
 
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tinygrad_cnn.analysis.links import Link, places
-from tinygrad_cnn.analysis.wiring import START, Wiring
+from tinygrad_cnn.analysis.receptive.links import Link, places
+from tinygrad_cnn.analysis.receptive.wiring import START, Wiring
 from tinygrad_cnn.kernels.geometry import Pair, Window
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call, Shape

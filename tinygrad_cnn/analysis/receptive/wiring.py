@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.analysis.links import Link, Product, Several, places
-from tinygrad_cnn.analysis.sees import sees
+from tinygrad_cnn.analysis.receptive.links import Link, Product, Several, places
+from tinygrad_cnn.analysis.receptive.sees import sees
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call, Shape
 
