@@ -10,8 +10,8 @@ from tinygrad_cnn import Tensor, nn, no_grad, optim, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.autograd import Function, grad, version
 from tinygrad_cnn.autograd.engine import nodes_before
-from tinygrad_cnn.models import LeNet5
-from tinygrad_cnn.models.resnet import resnet18
+from tinygrad_cnn.models import GoogLeNet, LeNet5
+from tinygrad_cnn.models.resnet import resnet18, resnet50
 from tinygrad_cnn.state import observe, recording
 
 
@@ -374,3 +374,28 @@ def test_batch_norm_in_training_mode_is_one_call():
     assert t.addresses == ["conv", "bn"]
     assert t["bn"].output.data is y.data
     assert model.bn.num_batches_tracked.item() == 1
+
+
+@pytest.mark.parametrize("build", [resnet50, GoogLeNet])
+def test_every_layer_is_found_and_every_map_is_that_of_a_forward_by_hand(build):
+    model, x = build(num_classes=3).eval(), image(1, 3, 64, 48)
+    with no_grad(), trace(model) as t:
+        y = model(x)
+    layers = {name: module for name, module in model.named_modules() if next(module.children(), None) is None}
+    silent = (nn.Dropout, nn.Identity)  # in evaluation mode they hand over what they were given
+    assert [name for name, layer in layers.items() if name not in t and not isinstance(layer, silent)] == []
+    assert t[-1].output.data is y.data
+    for call in t:
+        for value, source in zip(call.inputs, call.sources, strict=True):
+            assert source is None or value is source.output
+        arrays = [value.data for value in call.inputs if isinstance(value, Tensor)]
+        with no_grad():
+            match call.op:
+                case "add":
+                    expected = np.add(*arrays)
+                case "cat":
+                    expected = np.concatenate(arrays, 1)
+                case _:  # a ReLU module of a block is called several times: each call is a layer on its own input
+                    path = call.path if call.path in layers else call.address.partition("#")[0]
+                    expected = layers[path](call.inputs[0]).data
+        np.testing.assert_array_equal(call.output.data, expected)
