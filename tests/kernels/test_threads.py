@@ -90,7 +90,7 @@ def test_pieces_cover_the_range_once_whatever_the_number_of_threads(count: int) 
 def test_a_kernel_knows_the_number_of_its_piece() -> None:
     for count in range(1, 300):
         starts = [count * piece // pieces_of(count) for piece in range(pieces_of(count))]
-        assert [piece_at.py_func(start, count) for start in starts] == list(range(len(starts)))
+        assert [piece_at(start, count) for start in starts] == list(range(len(starts)))
 
 
 @pytest.mark.usefixtures("num_threads")

@@ -21,7 +21,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from typing import Any, overload
 
@@ -138,9 +138,30 @@ def kernel(function: Callable[..., Any] | None = None, *, writes: str = "y", rea
     return decorate(function) if function is not None else decorate
 
 
-def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a helper that kernels call; it lives and is cached inside its callers."""
-    return numba.njit(function, fastmath=set(CONTRACT), **OPTIONS)
+class Device:
+    """A helper that kernels call; it is compiled into them, with the first of them, and lives in their cache."""
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        update_wrapper(self, function)
+        self.function, self.options = function, options
+
+    def __call__(self, *args: Any) -> Any:
+        """Run it in Python, as kernels do that are not compiled."""
+        return self.function(*args)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What numba compiles; made when it is needed, for an import should be quick."""
+        return numba.njit(self.function, fastmath=set(CONTRACT), **self.options, **OPTIONS)
+
+    @property
+    def _numba_type_(self) -> types.Type:  # numba asks for it when it meets the name in a kernel
+        return self.dispatcher._numba_type_
+
+
+def device(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Make a helper of kernels; the options are numba's."""
+    return function if config.DISABLE_JIT else Device(function, **options)
 
 
 class KernelCache(_Cache):

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import overload
@@ -19,13 +18,13 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.activation import exp, expm1
-from tinygrad_cnn.kernels.compile import CONTRACT, OPTIONS, Kernel, kernel
+from tinygrad_cnn.kernels.compile import CONTRACT, Kernel, device, kernel
 from tinygrad_cnn.kernels.threads import split
 
 
 def _formula(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a formula into the loop that calls it, however long it is: a loop with a call does not become vectors."""
-    return numba.njit(function, fastmath=set(CONTRACT), forceinline=True, **OPTIONS)
+    return device(function, forceinline=True)
 
 
 def _curve(value: Callable[..., Any], slope: Callable[..., Any]) -> tuple[Kernel, Kernel]:
