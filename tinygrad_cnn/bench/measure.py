@@ -92,6 +92,7 @@ def worker(rows: Sequence[Row], side: Side, threads: int) -> Iterator[Worker]:
     path = os.pathsep.join(filter(None, [str(_HERE.parents[1]), os.environ.get("PYTHONPATH")]))
     environment = {
         "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "",  # an installed library is imported from its compiled files; so is ours
         "TINYGRAD_CNN_NUM_THREADS": str(threads),
         "OMP_NUM_THREADS": str(threads),
         **side.environment,
