@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn
-from tinygrad_cnn.models import VGG, resnet18
+from tinygrad_cnn.models import VGG, GoogLeNet, resnet18
 from tinygrad_cnn.nn import init
 from tinygrad_cnn.surgery import batch_norm
 from tinygrad_cnn.surgery.batch_norm import fuse_batchnorm
@@ -74,8 +76,8 @@ def test_what_cannot_be_folded_stays(trained):
     fused = fuse_batchnorm(trained(Shared()), (2, 4, 5))
     assert fused.changes == [
         "norm: stays, it or the layer before it is used more than once",
-        "first: stays, no convolution or linear layer comes directly before it",
-        "free: stays, no convolution or linear layer comes directly before it",
+        "first: stays, no layer that is a convolution or linear comes directly before it",
+        "free: stays, no layer that is a convolution or linear comes directly before it",
         "twice: stays, it or the layer before it is used more than once",
     ]
     assert len(norms(fused.model)) == 4
@@ -90,7 +92,45 @@ def test_a_convolution_without_a_layer():
         def forward(self, x):
             return self.norm(F.conv2d(x, np.ones((3, 2, 1, 1), np.float32)))
 
-    assert fuse_batchnorm(Bare(), (2, 4, 5)).changes == ["norm: stays, what comes before it is not a layer of its own"]
+    message = "norm: stays, no layer that is a convolution or linear comes directly before it"
+    assert fuse_batchnorm(Bare(), (2, 4, 5)).changes == [message]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("layer", "norm", "size"),
+    [
+        (lambda **k: nn.Conv1d(4, 6, 3, stride=2, groups=2, **k), nn.BatchNorm1d(6), (4, 9)),
+        (lambda **k: nn.Conv3d(4, 6, (3, 2, 1), groups=2, **k), nn.BatchNorm3d(6), (4, 5, 4, 3)),
+        (lambda **k: nn.ConvTranspose1d(4, 6, 3, **k), nn.BatchNorm1d(6), (4, 5)),
+        (lambda **k: nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 1), **k), nn.BatchNorm2d(6), (4, 5, 3)),
+        (lambda **k: nn.ConvTranspose2d(4, 6, (3, 2), stride=2, groups=2, **k), nn.BatchNorm2d(6), (4, 5, 3)),
+        (lambda **k: nn.ConvTranspose2d(6, 6, 3, groups=6, **k), nn.BatchNorm2d(6), (6, 5, 3)),
+        (lambda **k: nn.ConvTranspose3d(4, 6, (1, 2, 3), groups=2, **k), nn.BatchNorm3d(6), (4, 2, 3, 2)),
+        (lambda **k: nn.Linear(4, 6, **k), nn.BatchNorm1d(6), (4,)),
+    ],
+)
+def test_layers_of_every_kind(layer, norm, size, bias, trained):
+    model = trained(nn.Sequential({"layer": layer(bias=bias), "norm": copy.deepcopy(norm)}))
+    fused = fuse_batchnorm(model, size)
+    assert fused.changes == ["norm: folded into layer"]
+    assert isinstance(fused.model.norm, nn.Identity)
+    x = np.random.default_rng(8).standard_normal((3, *size)).astype(np.float32)
+    np.testing.assert_allclose(run(fused.model, x), run(model, x), rtol=0, atol=1e-5)
+
+
+def test_channels_of_another_axis_are_not_folded(trained):
+    fused = fuse_batchnorm(trained(nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))), (4, 3))
+    assert fused.changes == ["1: stays, its channels are not those of 0, which gives (2, 4, 4)"]
+
+
+def test_a_layer_that_does_more_is_left_alone(trained):
+    class Positive(nn.Conv2d):
+        def forward(self, input):
+            return F.relu(super().forward(input))
+
+    model = trained(nn.Sequential(Positive(2, 3, 1), nn.BatchNorm2d(3)))
+    assert fuse_batchnorm(model, (2, 4, 5)).changes[0].startswith("1: stays, no layer")
 
 
 def test_frozen_weights_stay_frozen():
@@ -103,6 +143,33 @@ def test_a_wrong_result_is_not_returned(monkeypatch, trained):
     model = trained(nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)))
     with pytest.raises(RuntimeError, match="fuse_batchnorm: with and without batch normalisation: outputs differ"):
         fuse_batchnorm(model, (2, 4, 5))
+
+
+@pytest.fixture(scope="module")
+def googlenet():
+    """Untrained: its outputs are the bias of the last layer, and hardly depend on the image."""
+    return GoogLeNet(10, generator=np.random.default_rng(2))
+
+
+def test_an_untrained_network_passes(googlenet):
+    fused = fuse_batchnorm(googlenet, (3, 64, 48))
+    assert len(fused.changes) == 57
+    assert fused.spread < 1e-3
+    assert "the proof is that each layer alone agrees" in str(fused)
+
+
+@pytest.mark.parametrize("at", [0, 30, 56])
+def test_one_wrong_fold_in_an_untrained_network_is_refused(googlenet, monkeypatch, at):
+    fold, left = batch_norm._fold, iter(range(57))
+
+    def wrong(layer, norm):
+        fold(layer, norm)
+        if next(left) == at:
+            layer.weight.data[...] *= 1.5
+
+    monkeypatch.setattr(batch_norm, "_fold", wrong)
+    with pytest.raises(RuntimeError, match=r"outputs differ by"):
+        fuse_batchnorm(googlenet, (3, 64, 48))
 
 
 def test_mistakes():

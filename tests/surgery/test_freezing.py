@@ -8,6 +8,7 @@ import pytest
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn import nn, optim
+from tinygrad_cnn.models import GoogLeNet
 from tinygrad_cnn.surgery import freezing
 from tinygrad_cnn.surgery.freezing import FrozenBatchNorm2d, freeze
 
@@ -98,3 +99,44 @@ def test_statistics_that_would_go_on_moving_are_refused():
     with pytest.raises(ValueError, match="freeze: 1 is a InstanceNorm2d, whose running statistics"):
         freeze(model, (3, 8, 7))
     assert len(freeze(model, (3, 8, 7), "0").changes) == 2
+
+
+class Wrong(nn.BatchNorm2d):
+    """Half as much again, or by the statistics of the batch."""
+
+    batch = False
+
+    def forward(self, input):
+        if self.batch and self.training:
+            return F.batch_norm(input, weight=self.weight, bias=self.bias, training=True)
+        return super().forward(input) if self.batch else super().forward(input) * 1.5
+
+    def train(self, mode=True):
+        return super().train(mode and self.batch)
+
+
+def test_a_result_that_differs_inside_of_an_untrained_network_is_found(monkeypatch):
+    model = GoogLeNet(10, generator=np.random.default_rng(2))
+    assert freeze(copy.deepcopy(model), (3, 64, 48), "inception5b").error == 0
+    monkeypatch.setitem(freezing._FROZEN, nn.BatchNorm2d, Wrong)
+    with pytest.raises(RuntimeError, match=r"freeze: .*(outputs differ|other operations|gives another result)"):
+        freeze(model, (3, 64, 48), "inception5b.branch1")
+
+
+def test_a_result_of_the_same_operations_that_differs_is_named(monkeypatch):
+    class Shifted(nn.BatchNorm2d):
+        def forward(self, input):
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=2 * self.eps)
+
+    monkeypatch.setitem(freezing._FROZEN, nn.BatchNorm2d, Shifted)
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+    model[4].weight.data[...] = 0  # the outputs do not depend on the image
+    with pytest.raises(RuntimeError, match="freeze: 1 gives another result than before"):
+        freeze(model, (2, 4, 4), "1")
+
+
+def test_statistics_of_the_batch_in_training_are_an_error(monkeypatch):
+    monkeypatch.setattr(Wrong, "batch", True)
+    monkeypatch.setitem(freezing._FROZEN, nn.BatchNorm2d, Wrong)
+    with pytest.raises(RuntimeError, match=r"in training \['backbone\.1'\] would use the statistics of the batch"):
+        freeze(network(), (2, 4, 4), "backbone")

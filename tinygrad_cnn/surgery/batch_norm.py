@@ -13,19 +13,23 @@ import numpy as np
 
 from tinygrad_cnn import nn
 from tinygrad_cnn.calls import record_calls
-from tinygrad_cnn.functional.conv import Conv2d
-from tinygrad_cnn.functional.linalg import Linear
 from tinygrad_cnn.functional.norm import BatchNormFixed
+from tinygrad_cnn.nn.conv_transpose import ConvTransposeNd
 from tinygrad_cnn.nn.norm import BatchNorm
-from tinygrad_cnn.surgery.proof import Surgery, prove, replace, run, sample
+from tinygrad_cnn.surgery.proof import Surgery, prove, prove_part, replace, run, sample
+
+_OP = "fuse_batchnorm"
+_LAYERS: tuple[type[nn.Module], ...] = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
 
 
 def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
     """Fold batch normalisation into the convolution or linear layer before it, and prove that outputs agree.
 
-    The layer gets new weights and a bias, an ``nn.Identity`` stands where the normalisation was. One that no layer
-    precedes directly, whose layer feeds something else too, that is called more than once, or that has no running
-    statistics, stays; ``changes`` says so.
+    Convolutions are those along 1, 2 or 3 axes, transposed ones too. The layer gets new weights and a bias, an
+    ``nn.Identity`` stands where the normalisation was. One that no layer precedes directly, whose layer feeds something
+    else too, that is called more than once, or that has no running statistics, stays; ``changes`` says so.
 
     Args:
         model: any module; it does not change.
@@ -35,7 +39,7 @@ def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
         A copy of the model in evaluation mode: the statistics are part of its weights now.
 
     Raises:
-        RuntimeError: outputs differ.
+        RuntimeError: outputs differ: those of the network, or of a layer and its normalisation alone.
 
     >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
     >>> fused = fuse_batchnorm(model, (3, 9, 7))
@@ -48,35 +52,44 @@ def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
     >>> fused.changes
     ['1: folded into 0']
     """
-    images = sample("fuse_batchnorm", model, input_size)
+    images = sample(_OP, model, input_size)
     new = copy.deepcopy(model).eval()
-    modules = dict(new.named_modules())
+    modules, originals = dict(new.named_modules()), dict(model.named_modules())
     calls = record_calls(new, images)
-    made_by = {id(call.output): call for call in calls}
     reads = Counter(id(x) for call in calls for x in call.inputs)
-    used = Counter(call.path for call in calls)
-    changes = []
+    visits = Counter(str(visit) for visit in calls.visits)
+    changes, folded = [], []
     for path, norm in modules.items():
         if not isinstance(norm, BatchNorm):
             continue
         call = next((call for call in calls if call.path == path and isinstance(call.function, BatchNormFixed)), None)
-        before = made_by.get(id(call.inputs[0])) if call else None
-        layer = modules[before.path] if before else None
-        if before is None or not isinstance(before.function, (Conv2d, Linear)):
-            changes.append(f"{path}: stays, no convolution or linear layer comes directly before it")
-        elif not isinstance(layer, (nn.Conv2d, nn.Linear)):
-            changes.append(f"{path}: stays, what comes before it is not a layer of its own")
-        elif reads[id(before.output)] > 1 or used[path] > 1 or used[before.path] > 1:
+        before = call.sources[0] if call else None
+        layer: Any = modules.get(before.path) if before else None
+        if before is None or not _is_foldable(layer):
+            changes.append(f"{path}: stays, no layer that is a convolution or linear comes directly before it")
+        elif len(before.shape) != layer.weight.ndim:
+            changes.append(f"{path}: stays, its channels are not those of {before.path}, which gives {before.shape}")
+        elif reads[id(before.output)] > 1 or visits[path] > 1 or visits[before.path] > 1:
             changes.append(f"{path}: stays, it or the layer before it is used more than once")
         else:
             _fold(layer, norm)
             replace(new, norm, nn.Identity())
             changes.append(f"{path}: folded into {before.path}")
-    error = prove("fuse_batchnorm", run(model, images), run(new, images), "with and without batch normalisation")
-    return Surgery(new, changes, error)
+            folded.append((path, next(call for call in calls if call.path == before.path)))
+    error, spread = prove(_OP, run(model, images), run(new, images), "with and without batch normalisation")
+    finished = dict(new.named_modules())
+    for path, first in folded:
+        two, one = (nn.Sequential(parts[first.path], parts[path]) for parts in (originals, finished))
+        prove_part(_OP, f"{path} in {first.path}", two, one, first.input_shapes[0], images.dtype)
+    return Surgery(new, changes, error, spread)
 
 
-def _fold(layer: nn.Conv2d | nn.Linear, norm: Any) -> None:
+def _is_foldable(layer: Any) -> bool:
+    """Say whether a module computes what one of the known layers does, and nothing more."""
+    return "forward" not in vars(layer) and any(type(layer).forward is kind.forward for kind in _LAYERS)
+
+
+def _fold(layer: Any, norm: Any) -> None:
     """Give the layer the weights of both, computed in float64."""
     channels = norm.num_features
     mean, var = (np.asarray(t.data, np.float64) for t in (norm.running_mean, norm.running_var))
@@ -84,6 +97,7 @@ def _fold(layer: nn.Conv2d | nn.Linear, norm: Any) -> None:
     beta = np.zeros(channels) if norm.bias is None else norm.bias.data
     bias = np.zeros(channels) if layer.bias is None else layer.bias.data
     scale, old = gamma / np.sqrt(var + norm.eps), layer.weight
-    weight = old.data * scale.reshape(-1, *(1,) * (old.ndim - 1))
-    layer.weight = nn.Parameter(weight.astype(old.dtype), old.requires_grad)
+    groups = layer.groups if isinstance(layer, ConvTransposeNd) else channels  # of channels that share a first index
+    weight = old.data.reshape(groups, -1, channels // groups, old.data[0, 0].size) * scale.reshape(groups, 1, -1, 1)
+    layer.weight = nn.Parameter(weight.reshape(old.shape).astype(old.dtype), old.requires_grad)
     layer.bias = nn.Parameter(((bias - mean) * scale + beta).astype(old.dtype), old.requires_grad)

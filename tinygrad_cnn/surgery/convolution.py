@@ -9,7 +9,8 @@ Long, Shelhamer and Darrell, 2014, https://arxiv.org/abs/1411.4038.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,10 +26,13 @@ from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
 from tinygrad_cnn.functional.shape import Reshape
 from tinygrad_cnn.kernels.geometry import Pair
-from tinygrad_cnn.surgery.proof import Surgery, prove, replace, run, sample
+from tinygrad_cnn.surgery.proof import Surgery, prove, prove_part, replace, run, sample
 from tinygrad_cnn.tracing import Call, Shape
 
 _OP = "convolutionalize"
+_ONE = "give the input_size it was trained for; one of several inputs needs a module around it that takes one"
+_LARGER = "every layer must take any height and width, and nn.Flatten the maps (N, C, H, W) as convolutions give them"
+_SIZE = ": what a layer computes depends on the size of the image, such as ceil_mode at its edge or a softmax of pixels"
 
 
 @dataclass
@@ -59,7 +63,8 @@ def convolutionalize(model: nn.Module, input_size: Any) -> Dense:
         The new network, in the modes of the old one, with its stride and offset: see `Dense`.
 
     Raises:
-        ValueError: the network flattens or pools everything outside of a module, or bins of adaptive pooling differ.
+        ValueError: the network does not take one input of this size and give a vector of scores, it flattens or pools
+            everything outside of a module, bins of adaptive pooling differ, or what follows a flattening needs vectors.
         RuntimeError: outputs differ: at this size, in the size of the score map of a larger image, or (in a network
             without padding) from those of its windows.
 
@@ -74,24 +79,62 @@ def convolutionalize(model: nn.Module, input_size: Any) -> Dense:
     if len(images.shape) != 4:
         raise ValueError(f"{_OP}: input_size must be (C, H, W), got {tuple(images.shape[1:])}")
     new = copy.deepcopy(model)
-    calls = record_calls(new, images)
+    with _said(f"the model does not take one input of shape {images.shape}", _ONE):
+        calls = record_calls(new, images)
+        expected = run(model, images)
     replacements = _plan(dict(new.named_modules()), calls)
-    for old, fixed in replacements.values():
+    flattened = [path for path, (old, *_) in replacements.items() if isinstance(old, nn.Flatten)]
+    _check_head(expected.shape, flattened)
+    if "" in replacements:
+        raise ValueError(f"{_OP}: the model is a single {type(model).__name__}; put it into an nn.Sequential")
+    for old, fixed, *_ in replacements.values():
         replace(new, old, fixed)
-    changes = [f"{path}: {old!r} -> {fixed!r}" for path, (old, fixed) in replacements.items()]
+    changes = [f"{path}: {old!r} -> {fixed!r}" for path, (old, fixed, *_) in replacements.items()]
 
-    expected = run(model, images)
-    scores = run(new, images)
-    error = prove(_OP, expected.reshape(*expected.shape, *(1,) * (4 - expected.ndim)), scores, "at the training size")
+    with _said(
+        f"where {' and '.join(flattened) or 'pooling'} gave vectors there are maps (N, C, 1, 1) now",
+        "linear layers, BatchNorm1d and element-wise operations take them; convolutionalize the part before the rest",
+    ):
+        scores = run(new, images)
+    if expected.ndim == 2 and scores.ndim == 4 and scores.shape[2:] != (1, 1):
+        raise ValueError(
+            f"{_OP}: no nn.Linear reads what {' and '.join(flattened)} flattens, maps of {scores.shape[2:]}; end the "
+            "model in one, or leave the flattening out"
+        )
+    lifted = expected.reshape(*expected.shape, *(1,) * (4 - expected.ndim))
+    error, spread = prove(_OP, lifted, scores, "at the training size")
+    finished = dict(new.named_modules())
+    for path, (old, _, *shapes) in replacements.items():
+        prove_part(_OP, path, old, finished[path], shapes[0], images.dtype, shapes[1])
     height, width = images.shape[2:]
     stride = _stride(record_calls(new, images))
     _prove_windows(model, new, images, stride, calls)
-    return Dense(new, changes, error, (height, width), stride, ((height - 1) / 2, (width - 1) / 2))
+    return Dense(new, changes, error, spread, (height, width), stride, ((height - 1) / 2, (width - 1) / 2))
 
 
-def _plan(modules: dict[str, nn.Module], calls: Iterable[Call]) -> dict[str, tuple[nn.Module, nn.Module]]:
-    """Return by path which module is to be replaced by which."""
-    plan: dict[str, tuple[nn.Module, nn.Module]] = {}
+@contextmanager
+def _said(what: str, advice: str) -> Iterator[None]:
+    """Say what it means that the model cannot be run."""
+    try:
+        yield
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"{_OP}: {what}: {error}; {advice}") from error
+
+
+def _check_head(shape: Shape, flattened: list[str]) -> None:
+    """Raise ValueError unless a model that gives this shape gives scores."""
+    if len(shape) == 4 and shape[2:] != (1, 1) and not flattened:
+        raise ValueError(
+            f"{_OP}: the model gives maps {shape[1:]}, no vector of scores: it has no linear head, and takes larger "
+            "images as it is"
+        )
+    if len(shape) != 2 and (len(shape) != 4 or shape[2:] != (1, 1)):
+        raise ValueError(f"{_OP}: the model must give scores (N, K), got shape {shape}; cut what comes after them")
+
+
+def _plan(modules: dict[str, nn.Module], calls: Iterable[Call]) -> dict[str, tuple[nn.Module, nn.Module, Shape, Shape]]:
+    """Return by path which module is to be replaced by which, and the shapes that the two take."""
+    plan: dict[str, tuple[nn.Module, nn.Module, Shape, Shape]] = {}
     maps: dict[int, Shape] = {}  # id of a vector -> (C, H, W) of the maps that it was, or would be now
     for call in calls:
         module, x = modules[call.path], call.inputs[0]
@@ -101,6 +144,16 @@ def _plan(modules: dict[str, nn.Module], calls: Iterable[Call]) -> dict[str, tup
                 if not isinstance(module, nn.Flatten):
                     raise ValueError(f"{_OP}: {_where(call)} flattens by itself; let an nn.Flatten() do it")
                 maps[id(call.output)], new = x.shape[1:], nn.Identity()
+            case Reshape() if len(x.shape) == 4 and len(call.shape) in (1, 3):
+                raise ValueError(
+                    f"{_OP}: {_where(call)} turns maps {x.shape} into {call.shape}; only vectors (N, C*H*W) can become "
+                    "dense: let an nn.Flatten() do it"
+                )
+            case Reshape() if id(x) in maps and len(call.shape) > 2:
+                raise ValueError(
+                    f"{_OP}: {_where(call)} makes {call.shape[1:]} of vectors again; convolutionalize the part of the "
+                    "network before it"
+                )
             case Reduction() if len(x.shape) == 4 and {2, 3} & set(call.function.axes):
                 raise ValueError(f"{_OP}: {_where(call)} pools by itself; let an nn.AdaptiveAvgPool2d(1) do it")
             case AdaptiveAvgPool2d() | AdaptiveMaxPool2d():
@@ -120,7 +173,8 @@ def _plan(modules: dict[str, nn.Module], calls: Iterable[Call]) -> dict[str, tup
         if new is not None:
             if call.path in plan and repr(plan[call.path][1]) != repr(new):
                 raise ValueError(f"{_OP}: {call.path} is used twice, in two ways; give each its own module")
-            plan.setdefault(call.path, (module, new))
+            lifted = (x.shape[0], *maps[id(x)]) if id(x) in maps else x.shape
+            plan.setdefault(call.path, (module, new, x.shape, lifted))
     return plan
 
 
@@ -180,18 +234,28 @@ def _prove_windows(model: nn.Module, new: nn.Module, images: Any, stride: Pair, 
     count, channels, height, width = images.shape
     size = count, channels, height + stride[0], width + 2 * stride[1]
     larger = np.random.default_rng(1).standard_normal(size).astype(images.dtype)
-    scores = run(new, larger)
+    with _said(f"the network of convolutions does not take images of {size[2]} x {size[3]}", _LARGER):
+        scores = run(new, larger)
     if scores.shape[2:] != (2, 3):
+        others = ", ".join(f"{_where(call)}" for call in calls if _changes_size(call)) or "a layer with ceil_mode"
         raise RuntimeError(
             f"{_OP}: an image of {size[2]} x {size[3]} has 2 x 3 windows of {height} x {width} at stride {stride}, but "
-            f"the score map is {scores.shape[2]} x {scores.shape[3]}; nothing was returned"
+            f"the score map is {scores.shape[2]} x {scores.shape[3]}; nothing was returned: {others} has another step"
         )
     if any(_padded(call) for call in calls):
         return
     for i, j in np.ndindex(2, 3):
         window = larger[:, :, i * stride[0] :, j * stride[1] :][:, :, :height, :width]
         expected = run(model, np.ascontiguousarray(window))
-        prove(_OP, expected, scores[:, :, i, j].reshape(expected.shape), f"the score at {i, j} and its window")
+        what = f"the score at {i, j} and its window"
+        prove(_OP, expected, scores[:, :, i, j].reshape(expected.shape), what, _SIZE)
+
+
+def _changes_size(call: Call) -> bool:
+    """Say whether an operation other than convolution and pooling gives maps of another size."""
+    if isinstance(call.function, Conv2d | MaxPool2d | AvgPool2d | AdaptiveAvgPool2d | AdaptiveMaxPool2d):
+        return False
+    return len(call.shape) == len(call.input_shapes[0]) == 4 and call.shape[2:] != call.input_shapes[0][2:]
 
 
 def _padded(call: Call) -> bool:

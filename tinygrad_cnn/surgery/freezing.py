@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn import nn
+from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.functional import sum
+from tinygrad_cnn.functional.norm import BatchNorm
 from tinygrad_cnn.surgery.proof import Surgery, prove, run, sample
+from tinygrad_cnn.tracing import Trace, trace
 
 
 class _StaysInEvaluation:
@@ -59,7 +62,8 @@ def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
 
     Raises:
         ValueError: the model has no part of this name, or the batch normalisation in it has no running statistics.
-        RuntimeError: outputs changed, or a backward pass reached or changed what is frozen.
+        RuntimeError: a result anywhere in the network is not the same, to the bit, or training would use the statistics
+            of batches, or a backward pass reached or changed what is frozen.
 
     >>> model = nn.Sequential({"backbone": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "head": nn.Linear(4, 2)})
     >>> freeze(model, (3,), "backbone").changes
@@ -87,21 +91,32 @@ def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
                 f"freeze: {path} is a {type(module).__name__}, whose running statistics would go on moving; give it "
                 "track_running_stats=False"
             )
-    before = run(model, images)
+    before, calls = run(model, images), record_calls(model, images)
     for norm in norms.values():
         norm.__class__ = _FROZEN[type(norm)]
     frozen = {name: parameter.requires_grad_(False) for name, parameter in parameters.items() if below(name)}
-    error = prove("freeze", before, run(model, images), "before and after")
+    error, spread = prove("freeze", before, run(model, images), "before and after")
+    _prove_same(calls, record_calls(model, images))
     _prove_still(model, images, list(frozen), list(norms))
     changes = [f"{name}: frozen" for name in frozen] + [f"{path}: keeps its running statistics" for path in norms]
-    return Surgery(model, changes, error)
+    return Surgery(model, changes, error, spread)
+
+
+def _prove_same(before: Trace, after: Trace) -> None:
+    """Compare every result inside: outputs may hardly depend on one that is wrong."""
+    if before.addresses != after.addresses:
+        raise RuntimeError("freeze: the network computes other operations than before; please report this")
+    for old, new in zip(before, after, strict=True):
+        if not np.array_equal(np.asarray(old.output), np.asarray(new.output), equal_nan=True):
+            raise RuntimeError(f"freeze: {new.address} gives another result than before; please report this")
 
 
 def _prove_still(model: nn.Module, images: Any, frozen: list[str], norms: list[str]) -> None:
-    """Train a copy for a moment: no gradient may arrive, no statistics may move."""
+    """Train a copy for a moment: no gradient may arrive, no statistics may move or be those of the batch."""
     trial = copy.deepcopy(model).train()
     trial.zero_grad()
-    y = trial(images)
+    with trace(trial) as calls:
+        y = trial(images)
     if y.requires_grad:
         sum(y).backward()
     parameters = dict(trial.named_parameters())
@@ -111,3 +126,5 @@ def _prove_still(model: nn.Module, images: Any, frozen: list[str], norms: list[s
     moved = [name for name in fixed if not np.array_equal(found[name], state[name])]
     if reached or moved:
         raise RuntimeError(f"freeze: a backward pass reached {reached} and moved {moved}; please report this")
+    if batch := [call.address for call in calls if call.path in norms and isinstance(call.function, BatchNorm)]:
+        raise RuntimeError(f"freeze: in training {batch} would use the statistics of the batch; please report this")
