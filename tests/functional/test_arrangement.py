@@ -65,6 +65,11 @@ def test_unflatten_is_the_reverse_of_flatten(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(y.data, x.data)
     assert grad(y.sum(), x)[0].shape == x.shape
     assert F.unflatten(np.zeros((0, 4)), 0, (0, 3)).shape == (0, 3, 4)
+    for named in (
+        F.unflatten(input=np.zeros((2, 6)), dim=1, sizes=(3, 2)),
+        Tensor(np.zeros((2, 6))).unflatten(dim=1, sizes=(3, 2)),
+    ):
+        assert named.shape == (2, 3, 2)
 
 
 def test_the_same_piece_may_be_used_twice() -> None:

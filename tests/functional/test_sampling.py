@@ -46,15 +46,32 @@ def test_the_grid_of_all_pixels_returns_the_image(rng: np.random.Generator) -> N
             assert error(F.grid_sample(x, grid, mode, "border", align), x) <= 1e-14
 
 
-def test_points_that_are_nowhere() -> None:
-    x = Tensor(np.ones((1, 1, 2, 3)), requires_grad=True)
-    grid = Tensor(np.array([[[[np.nan, 0.0], [0.0, 1e30], [-1e30, 0.0]]]]), requires_grad=True)
+POINTS = [[np.nan, 0.0], [0.0, np.nan], [np.nan, 9.0], [0.2, -0.3], [-np.inf, np.inf]]  # the first three are nowhere
+
+
+@each_option
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_nan_gives_nan_and_infinity_is_outside(options: Any, dtype: Any, rng: np.random.Generator) -> None:
+    x = Tensor(rng.standard_normal((1, 2, 3, 4)).astype(dtype), requires_grad=True)
+    grid = Tensor(np.array([[POINTS]], dtype), requires_grad=True)
+    y = F.grid_sample(x, grid, *options)
+    expected = reference.grid_sample(x.data.astype(np.float64), grid.data.astype(np.float64), *options)
+    np.testing.assert_allclose(y.data, expected, rtol=1e-5)  # with NaN in the same places
+    assert np.isnan(y.data).all(1)[0, 0, :4].tolist() == [True, True, True, False]
+    gx, ggrid = grad(y.sum(), [x, grid])
+    alone = grad(F.grid_sample(x, grid.detach()[:, :, 3:], *options)[..., 0].sum(), [x])[0]
+    outside = 2 if options[1] == "border" else 0  # the corner that the infinity was moved to
+    assert gx.data.sum() == pytest.approx(alone.data.sum() + outside)
+    assert np.isfinite(ggrid.data[0, 0, 3]).all()
+    assert np.isnan(ggrid.data[0, 0, :2]).any(-1).all() == (options[0] == "bilinear")
+
+
+def test_points_that_are_far_away() -> None:
+    x, grid = np.ones((1, 1, 2, 3)), np.array([[[[0.0, 1e30], [-1e30, 0.0]]]])
     for mode in ("bilinear", "nearest"):
-        y = F.grid_sample(x, grid, mode)
-        assert y.data.ravel().tolist() == [0, 0, 0]
-        assert grad(y.sum(), x)[0].data.sum() == 0
-    assert F.grid_sample(x, grid, padding_mode="border").data.ravel().tolist()[1:] == [1, 1]
-    assert F.grid_sample(x, grid[:, :0]).shape == (1, 1, 0, 3)
+        assert F.grid_sample(x, grid, mode).ravel().tolist() == [0, 0]
+        assert F.grid_sample(x, grid, mode, "border").ravel().tolist() == [1, 1]
+    assert F.grid_sample(x, grid[:, :0]).shape == (1, 1, 0, 2)
 
 
 X, GRID = np.ones((2, 3, 4, 5)), np.zeros((2, 6, 7, 2))

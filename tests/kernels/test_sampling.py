@@ -33,6 +33,14 @@ def test_the_three_faces(sizes: tuple[int, int, int, int, int], dtype: type, bou
     assert np.vdot(kernel.sample_weight_grad(gy, x, index), w) == pytest.approx(form, rel=1e-4, abs=1e-4)
 
 
+def test_a_weight_of_nan_stays_nan() -> None:
+    x, index, w = np.ones((1, 2, 3)), np.array([[[-1, -1, 2]]]), np.array([[[np.nan, 5.0, np.nan]]])
+    for face in (kernel, reference):
+        np.testing.assert_array_equal(face.sample(x, index, w), [[[np.nan, 0, np.nan]] * 2])
+        np.testing.assert_array_equal(face.sample_input_grad(x, index, w, 3), [[[0, 0, np.nan]] * 2])
+        np.testing.assert_array_equal(face.sample_weight_grad(x, x, index), [[[0, 0, 2]]])
+
+
 def test_many_gradients_at_one_pixel_keep_their_digits() -> None:
     gy, one = np.full((1, 1, 1_000_000), 0.1, np.float32), np.ones((1, 1, 1_000_000), np.float32)
     found = kernel.sample_input_grad(gy, np.zeros(one.shape, np.int64), one, 1)

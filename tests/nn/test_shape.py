@@ -25,7 +25,11 @@ def test_flatten(args: tuple[int, ...], shape: tuple[int, ...]) -> None:
 def test_unflatten() -> None:
     layer = nn.Unflatten(2, [2, -1])
     assert (layer(X) == X.reshape(2, 3, 2, 2, 5)).all()
-    assert repr(layer) == "Unflatten(dim=2, unflattened_size=(2, -1))"
+    assert (
+        repr(nn.Unflatten(dim=2, unflattened_size=(2, -1)))
+        == repr(layer)
+        == "Unflatten(dim=2, unflattened_size=(2, -1))"
+    )
 
 
 def test_repr() -> None:

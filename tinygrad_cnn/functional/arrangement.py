@@ -9,7 +9,8 @@ from typing import Any
 
 from tinygrad_cnn.functional.indexing import index
 from tinygrad_cnn.functional.joining import cat
-from tinygrad_cnn.functional.shape import axes_tuple, axis_index, expand, ndim_of, permute, reshape, sizes
+from tinygrad_cnn.functional.shape import axes_tuple, axis_index, expand, ndim_of, permute, reshape
+from tinygrad_cnn.functional.shape import sizes as whole_sizes
 from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
@@ -30,7 +31,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0, *, axis: int |
     if not isinstance(wanted, Iterable):
         wanted = whole("split", "the size of a piece", wanted, 1)
         wanted = [min(wanted, n - start) for start in range(0, max(n, 1), wanted)]
-    parts = sizes("split", tuple(wanted))
+    parts = whole_sizes("split", tuple(wanted))
     if sum(parts) != n or min(parts, default=0) < 0:
         raise ValueError(f"{place('split')}: sizes {parts} must be >= 0 and add up to {n}, the size of dim {at}")
     cuts = [sum(parts[:i]) for i in range(len(parts) + 1)]
@@ -67,7 +68,7 @@ def repeat(input: Any, *repeats: Any) -> Any:
     array([[1, 2, 1, 2],
            [1, 2, 1, 2]])
     """
-    counts = sizes("repeat", repeats)
+    counts = whole_sizes("repeat", repeats)
     if len(counts) < ndim_of("repeat", input):
         raise ValueError(f"{place('repeat')}: needs a count for each of the {len(input.shape)} axes, got {counts}")
     return _repeated("repeat", input, counts)
@@ -80,7 +81,7 @@ def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
     >>> tile(np.zeros((2, 3)), 4).shape
     (2, 12)
     """
-    counts = sizes("tile", counts if dims is None else (dims,))
+    counts = whole_sizes("tile", counts if dims is None else (dims,))
     return _repeated("tile", input, (1,) * (ndim_of("tile", input) - len(counts)) + counts)
 
 
@@ -92,7 +93,7 @@ def flip(input: Any, *axes: Any, dims: Any = None, axis: Any = None) -> Any:
     array([[2, 1],
            [4, 3]])
     """
-    named = axis if axis is not None else list(sizes("flip", axes if dims is None else (dims,)))
+    named = axis if axis is not None else list(whole_sizes("flip", axes if dims is None else (dims,)))
     turned = axes_tuple("flip", named, ndim_of("flip", input))
     return index(input, tuple(slice(None, None, -1 if i in turned else 1) for i in range(len(input.shape))))
 
@@ -107,7 +108,7 @@ def roll(input: Any, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any:
     dims = dims if axis is None else axis
     if dims is None:
         return reshape(roll(reshape(input, -1), shifts, 0), input.shape)
-    steps = sizes("roll", (shifts,))
+    steps = whole_sizes("roll", (shifts,))
     axes = [
         axis_index("roll", d, ndim_of("roll", input)) for d in (dims if isinstance(dims, (tuple, list)) else [dims])
     ]
@@ -120,14 +121,14 @@ def roll(input: Any, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any:
     return input
 
 
-def unflatten(input: Any, dim: int, sizes_: Sequence[int]) -> Any:
-    """Cut one axis into several; one of the sizes may be -1. The reverse of `flatten`.
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
+    """Cut the axis ``dim`` into axes of these sizes, one of which may be -1. The reverse of `flatten`.
 
     >>> import numpy as np
     >>> unflatten(np.zeros((8, 400)), 1, (16, 5, -1)).shape
     (8, 16, 5, 5)
     """
-    at, parts = axis_index("unflatten", dim, ndim_of("unflatten", input)), sizes("unflatten", tuple(sizes_))
+    at, parts = axis_index("unflatten", dim, ndim_of("unflatten", input)), whole_sizes("unflatten", tuple(sizes))
     n, known = input.shape[at], math.prod(size for size in parts if size != -1)
     if parts.count(-1) > 1 or min(parts, default=0) < -1 or (known != n if -1 not in parts else not known or n % known):
         raise ValueError(f"{place('unflatten')}: dim {at} has size {n}, which {parts} do not fill")

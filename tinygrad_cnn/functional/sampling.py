@@ -79,6 +79,9 @@ def grid_sample(
     A point (x, y) of the grid goes from (-1, -1), the upper left corner of the image, to (1, 1), the lower right one.
     Corners are the outer edges of the corner pixels, or their centres with ``align_corners``.
 
+    A NaN in a point gives NaN, and no gradient for the image; an infinity lies outside. (PyTorch's 'bilinear' with
+    'zeros' gives NaN for both; elsewhere its NaN is a 0 or the upper left edge of the image.)
+
     Args:
         input: images (N, C, H, W).
         grid: points (N, OH, OW, 2), x before y, of the dtype of the input.
@@ -111,8 +114,9 @@ def grid_sample(
     points = reshape(grid, (N, math.prod(grid.shape[1:3]), 2))
     x, y = (_pixels(points[:, :, i], n, bool(align_corners), padding_mode) for i, n in enumerate((W, H)))
     if mode == "nearest":
-        index = _index(np.rint(_array(x)), np.rint(_array(y)), H, W)[:, None]
-        weight = where(x == x, 1.0, x)[:, None]  # on the graph, so that the grid receives its gradient of 0
+        a, b = _array(x), _array(y)
+        index = _index(np.rint(a), np.rint(b), H, W)[:, None]
+        weight = where(np.isnan(a) | np.isnan(b), x + y, 1.0)[:, None]  # on the graph: the grid's gradient is 0
     else:
         left, top = np.floor(_array(x)), np.floor(_array(y))
         right_share, lower_share = x - left, y - top
@@ -131,10 +135,10 @@ def _array(v: Any) -> ndarray:
 def _pixels(v: Any, n: int, align_corners: bool, padding_mode: str) -> Any:
     """Return coordinates from -1 to 1 in pixels."""
     v = (v + 1) * ((n - 1) / 2) if align_corners else ((v + 1) * n - 1) / 2
+    a = _array(v)
     if padding_mode == "border":
-        a = _array(v)
-        v = where((a > 0) & (a < n - 1), v, np.clip(a, 0, n - 1))
-    return v
+        return where((a > 0) & (a < n - 1), v, np.clip(a, 0, n - 1))
+    return where(np.isinf(a), np.clip(a, -2, n + 1), v)  # infinity minus infinity would be a NaN
 
 
 def _index(x: ndarray, y: ndarray, H: int, W: int) -> ndarray:

@@ -1,8 +1,9 @@
 """Weighted sums of K pixels chosen anew for each pixel of the result; all channels of an image choose alike.
 
-    y[n, c, p] = sum over k of weight[n, k, p] * x[n, c, index[n, k, p]],  without the taps whose index is -1
+    y[n, c, p] = sum over k of weight[n, k, p] * x[n, c, index[n, k, p]],  where index -1 reads a 0
 
-The form <y, u> is linear in x, in the weights and in u, so its three faces are one another's gradients.
+A weight of NaN stays NaN, whatever it weighs. The form <y, u> is linear in x, in the weights and in u, so its three
+faces are one another's gradients.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def _gather(x: ndarray, index: ndarray, weight: ndarray, y: ndarray, start: int,
             for p in range(len(result)):
                 if taps[p] >= 0:
                     result[p] += w[p] * plane[taps[p]]
+                else:
+                    result[p] += w[p] * 0  # which is NaN for NaN
 
 
 @kernel

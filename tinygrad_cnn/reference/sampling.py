@@ -11,7 +11,7 @@ from tinygrad_cnn.reference.precision import in_float64
 
 @in_float64
 def sample(x: np.ndarray, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sum chosen pixels: x (N, C, S), index and weight (N, K, P) -> y (N, C, P); an index of -1 is no tap.
+    """Sum chosen pixels: x (N, C, S), index and weight (N, K, P) -> y (N, C, P); an index of -1 reads a 0.
 
         y[n, c, p] = sum over k of weight[n, k, p] * x[n, c, index[n, k, p]]
 
@@ -20,8 +20,7 @@ def sample(x: np.ndarray, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """
     y = np.zeros((*x.shape[:2], index.shape[2]))
     for n, k, p in np.ndindex(index.shape):
-        if index[n, k, p] >= 0:
-            y[n, :, p] += weight[n, k, p] * x[n, :, index[n, k, p]]
+        y[n, :, p] += weight[n, k, p] * (x[n, :, index[n, k, p]] if index[n, k, p] >= 0 else 0)
     return y
 
 
@@ -59,7 +58,7 @@ def grid_sample(x: np.ndarray, grid: np.ndarray, mode: str, padding_mode: str, a
 
     -1 and 1 are the outer edges of the image, or the centres of its outer pixels with align_corners. A pixel
     contributes (1 - dx) * (1 - dy) by its distances, in 'nearest' the one nearest to the point contributes alone.
-    Points outside are moved to the 'border', or find 'zeros' there.
+    Points outside are moved to the 'border', or find 'zeros' there. A NaN gives NaN.
 
     >>> grid_sample(np.array([[[[1.0, 2.0], [3.0, 6.0]]]]), np.zeros((1, 1, 1, 2)), "bilinear", "zeros", False)
     array([[[[3.]]]])
@@ -70,7 +69,10 @@ def grid_sample(x: np.ndarray, grid: np.ndarray, mode: str, padding_mode: str, a
         point = []
         for v, size in zip(grid[n, i, j], (W, H), strict=True):
             v = (v + 1) / 2 * (size - 1) if align_corners else ((v + 1) * size - 1) / 2
-            point.append(min(max(v, 0.0), size - 1.0) if padding_mode == "border" else v)
+            point.append(min(max(v, 0.0), size - 1.0) if padding_mode == "border" and v == v else v)
+        if not np.isfinite(point).all():
+            y[n, :, i, j] = np.nan if np.isnan(point).any() else 0
+            continue
         column, row = map(round, point) if mode == "nearest" else map(math.floor, point)
         for p in (row, row + 1):
             for q in (column, column + 1):
