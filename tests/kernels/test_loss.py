@@ -59,6 +59,22 @@ def test_cross_entropy_equals_the_reference(
     np.testing.assert_allclose(gx, expected, rtol=TOLERANCE[dtype], atol=4 * TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_cotangent_stands_for_equal_ones(dtype: type) -> None:
+    x, target, weight = case((5, 4, 3), dtype)
+    *_, log_sums = loss.cross_entropy(x, target, weight, IGNORED, 0.1)
+    one, all_of_it = np.float32(0.75), np.full(target.shape, 0.75)
+    found, expected = (
+        (
+            loss.cross_entropy_grad(gy, x, target, weight, log_sums, IGNORED, 0.1),
+            loss.nll_loss_grad(gy, target, weight, IGNORED, x.shape, x.dtype),
+        )
+        for gy in (one, all_of_it)
+    )
+    assert np.count_nonzero(expected[1]) == np.count_nonzero(target != IGNORED) > 1
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_gradient_equals_central_differences(smoothing: float) -> None:
     x, target, weight = case((3, 5, 2), np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,7 +167,7 @@ class Walk:
             )
         if plan.retains_grad and not self.wanted:
             deposit(node, self.wrap(gy._data.copy(), gy.edge) if self.create else self.wrap(gy.copy()), self.create)
-        if self.useful is not None and not any(edge in self.useful for edge in edges):
+        if self.useful is not None and self.useful.isdisjoint(edges):
             return
         if version.latest > node.tick:
             node.check_versions()
@@ -282,7 +283,7 @@ def useful_edges(roots: Iterable[Edge | None], wanted: set[Edge]) -> set[Edge]:
     """Return the edges from which a wanted one can be reached, and freed nodes: what was behind them is unknown."""
     useful = set(wanted)
     for node in nodes_before(roots):  # oldest first: the inputs of a node come before it
-        if node.edges is None or any(edge in useful for edge in node.edges):
+        if node.edges is None or not useful.isdisjoint(node.edges):
             useful.add(node)
     return useful
 
@@ -296,4 +297,4 @@ def nodes_before(roots: Iterable[Edge | None]) -> list[Function]:
         if node not in seen:
             seen.add(node)
             stack.extend(edge for edge in node.edges or () if isinstance(edge, Function) and edge not in seen)
-    return sorted(seen, key=lambda node: node.tick)
+    return sorted(seen, key=attrgetter("tick"))

@@ -36,7 +36,7 @@ def seed(op: str, output: Variable, gradient: Any, create_graph: bool) -> Any:
 
 
 def _variables(name: str, given: Any) -> list[Variable]:
-    variables = list(given) if isinstance(given, Iterable) and not isinstance(given, Variable) else [given]
+    variables = [given] if isinstance(given, Variable) or not isinstance(given, Iterable) else list(given)
     if not variables or not all(isinstance(t, Variable) for t in variables):
         found = ", ".join(type(t).__name__ for t in variables) or "none"
         raise TypeError(f"grad: {name} must be a tensor or a sequence of at least one, got {found}")

@@ -18,16 +18,17 @@ def checked_labels(op: str, target: Any, classes: int, ignore_index: int | None 
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{place(op)}: labels must be integers, got {labels.dtype}; convert with .astype(np.int64)")
     labels = labels.astype(np.int64, copy=False)
-    wrong = (labels < 0) | (labels >= classes)
-    if wrong.any() and ignore_index is not None:
-        wrong &= labels != ignore_index
-    if wrong.any():
-        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(wrong)))
-        ignored = "" if ignore_index is None else f" (or {ignore_index}, the ignore_index)"
-        raise IndexError(
-            f"{place(op)}: label {np.atleast_1d(labels)[at]} at position {at} is out of range: with {classes} classes "
-            f"labels go from 0 to {classes - 1}{ignored}"
-        )
+    if labels.size and labels.view(np.uint64).max() >= classes:  # in one look: seen unsigned, negatives are large
+        wrong = (labels < 0) | (labels >= classes)
+        if ignore_index is not None:
+            wrong &= labels != ignore_index
+        if wrong.any():
+            at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(wrong)))
+            ignored = "" if ignore_index is None else f" (or {ignore_index}, the ignore_index)"
+            raise IndexError(
+                f"{place(op)}: label {np.atleast_1d(labels)[at]} at position {at} is out of range: with {classes} "
+                f"classes labels go from 0 to {classes - 1}{ignored}"
+            )
     return target.wrap(labels) if isinstance(target, Variable) else labels
 
 

@@ -24,7 +24,7 @@ from tinygrad_cnn.state import place
 
 def scores(x: Any) -> Any:
     """(N, C, ...) -> (N, C, S)"""
-    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    return x.reshape(x.shape[0], x.shape[1], math.prod(x.shape[2:]))
 
 
 def samples(v: Any) -> Any:
@@ -53,11 +53,11 @@ class LabelLoss(Function):
         return np.asarray(losses.sum() / self.divisor if self.divisor else np.nan, x.dtype)
 
     def per_sample(self, gy: Any, labels: Any) -> Any:
-        """Return the gradient of the loss of each sample, (N, S)."""
+        """Return the gradient of the loss of each sample, (N, S); on arrays one number stands for N*S equal ones."""
         if self.reduction == "none":
             return samples(gy)
         gy = gy / (self.divisor or 1.0)  # where none counts, the gradients are 0 anyway
-        return np.full(labels.shape, gy) if isinstance(gy, np.floating) else expand(gy, labels.shape)
+        return gy if isinstance(gy, np.floating) else expand(gy, labels.shape)
 
     def coefficients(self, x: Any, labels: Any, weight: Any) -> Any:
         """Return a (N, C, S) for x (N, C, S) and labels (N, S)."""

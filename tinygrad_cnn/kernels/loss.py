@@ -14,6 +14,7 @@ returned beside the losses. Both are float64. Labels must be in range(C) or igno
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy import ndarray
@@ -30,8 +31,15 @@ def _class_last(x: ndarray) -> ndarray:
     return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(x.shape[0] * x.shape[2], x.shape[1])
 
 
+@lru_cache(maxsize=64)
+def _ones(classes: int, dtype: str) -> ndarray:
+    ones = np.ones(classes, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _weights(weight: ndarray | None, classes: int, dtype: np.dtype) -> ndarray:
-    return np.ones(classes, dtype) if weight is None else np.ascontiguousarray(weight, dtype)
+    return _ones(classes, dtype.char) if weight is None else np.ascontiguousarray(weight, dtype)
 
 
 @kernel(writes="losses weights log_sums", reassoc=True)
@@ -82,7 +90,7 @@ def cross_entropy(
     >>> float(losses.sum() / weights.sum())  # log(4)
     1.3862943611198906
     """
-    losses, weights, log_sums = (np.empty(target.shape) for _ in range(3))
+    losses, weights, log_sums = np.empty(target.shape), np.empty(target.shape), np.empty(target.shape)
     arrays = _class_last(x), np.ascontiguousarray(target).reshape(-1), _weights(weight, x.shape[1], x.dtype)
     outputs = losses.reshape(-1), weights.reshape(-1), log_sums.reshape(-1)
     split(_cross_entropy, target.size, *arrays, *outputs, int(ignore_index), float(label_smoothing), work=4 * x.size)
@@ -109,14 +117,15 @@ def _cross_entropy_grad(
         everything += weight[c]
     for sample in range(start, stop):
         label, scores, results, log_sum = target[sample], x[sample], gx[sample], log_sums[sample]
+        g = gy[min(sample, len(gy) - 1)]
         if label == ignore_index:
             results[:] = 0  # even where the cotangent is not finite
             continue
         own = (1 - smoothing) * weight[label]
-        both, smooth = number(gy[sample] * (own + share * everything)), number(gy[sample] * share)
+        both, smooth = number(g * (own + share * everything)), number(g * share)
         for c in range(len(scores)):
             results[c] = both * exp(number(scores[c] - log_sum)) - smooth * weight[c]
-        results[label] -= number(gy[sample] * own)
+        results[label] -= number(g * own)
 
 
 def cross_entropy_grad(
@@ -128,7 +137,7 @@ def cross_entropy_grad(
     ignore_index: int,
     label_smoothing: float,
 ) -> ndarray:
-    """Return the gradient of x for the cotangent gy (N, S) of the losses; ignored samples get exactly 0.
+    """Return the gradient of x for the cotangent gy (N, S) of the losses, or one for all; exactly 0 where ignored.
 
         gx[c] = gy * (p[c] * ((1-e)*w[t] + e/C * sum(w))  -  (1-e)*w[t] * (c == t)  -  e/C * w[c])
 
@@ -179,12 +188,13 @@ def nll_loss(logp: ndarray, target: ndarray, weight: ndarray | None, ignore_inde
 def _nll_loss_grad(
     weight: ndarray, gy: ndarray, target: ndarray, gx: ndarray, ignore_index: int, start: int, stop: int
 ) -> None:
+    positions = target.shape[1]
     for n in range(start, stop):
         gx[n] = 0
-        for s in range(target.shape[1]):
+        for s in range(positions):
             label = target[n, s]
             if label != ignore_index:
-                gx[n, label, s] = -weight[label] * gy[n, s]
+                gx[n, label, s] = -weight[label] * gy[min(n * positions + s, len(gy) - 1)]
 
 
 def nll_loss_grad(
@@ -195,9 +205,10 @@ def nll_loss_grad(
     x_shape: tuple[int, int, int],
     dtype: np.dtype,
 ) -> ndarray:
-    """Return the gradient of logp for the cotangent gy (N, S) of the losses: -w[t] * gy at the label, 0 elsewhere."""
+    """Return the gradient of logp for the cotangent gy (N, S), or one for all: -w[t] * gy at the label, 0 elsewhere."""
     gx = buffers.empty(x_shape, dtype)
-    arrays = _weights(weight, x_shape[1], gx.dtype), np.ascontiguousarray(gy, np.float64), np.ascontiguousarray(target)
+    gy = np.ascontiguousarray(gy, np.float64).reshape(-1)
+    arrays = _weights(weight, x_shape[1], gx.dtype), gy, np.ascontiguousarray(target)
     split(_nll_loss_grad, len(gx), *arrays, gx, int(ignore_index), work=gx.size)
     return gx
 
