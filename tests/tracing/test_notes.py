@@ -6,7 +6,7 @@ from tinygrad_cnn import Tensor, nn, trace
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.nn.module import tree
 from tinygrad_cnn.state import module_path, observe
-from tinygrad_cnn.tracing.notes import Notes, Visits, held, visits_of
+from tinygrad_cnn.tracing.notes import Notes, Visits, held, innermost, visits_of
 
 
 def test_a_tensor_is_held_as_it_was():
@@ -64,4 +64,26 @@ def test_traces_of_one_model_share_its_visits():
     with trace(model) as outer, trace(nn.Sequential(model)) as inner:
         model(np.ones(2, np.float32))
     assert inner.addresses == ["0.a"]
-    assert len(outer) == 1
+    assert outer.addresses == ["a"]
+
+
+def test_visits_of_several_models_stand_beside_each_other():
+    small = nn.Sequential({"a": nn.ReLU()})
+    large, other = nn.Sequential({"part": small}), nn.ReLU()
+    first = Visits(small)
+    second = Visits(large, first)
+    both, alone = second.get(id(small.a)), second.get(id(large))
+    assert (both, both.beside, alone, alone.beside) == ("part.a", "a", "", None)
+    assert (first.own(both), second.own(both), first.own(alone)) == ("a", "part.a", "")
+    assert first.own("elsewhere") == "elsewhere"
+    assert second.get(id(other), "none") == "none"
+    third = Visits(other, second)
+    assert third.get(id(small.a)).tree is second.tree
+    assert innermost(third) is third
+    token = tree.set(third)
+    try:
+        assert [visits_of(model) for model in (small, large, other)] == [first, second, third]
+        assert innermost(first) is third
+        assert innermost(Visits(small, third)).around is third
+    finally:
+        tree.reset(token)

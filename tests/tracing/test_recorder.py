@@ -399,3 +399,52 @@ def test_every_layer_is_found_and_every_map_is_that_of_a_forward_by_hand(build):
                     path = call.path if call.path in layers else call.address.partition("#")[0]
                     expected = layers[path](call.inputs[0]).data
         np.testing.assert_array_equal(call.output.data, expected)
+
+
+def test_two_models_in_one_thread_keep_their_own_paths():
+    a = nn.Sequential({"conv": nn.Conv2d(1, 2, 3), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2)})
+    b = nn.Sequential({"conv": nn.Conv2d(2, 2, 1), "act": nn.ReLU()})
+    x = image(1, 1, 8, 6)
+    with trace(a) as ta, trace(b) as tb:
+        b(a(x)).sum()
+    assert ta.addresses == ["conv", "relu", "pool", "conv2d", "relu#2", "sum"]
+    assert tb.addresses == ["conv2d", "relu", "max_pool2d", "conv", "act", "sum"]
+    assert [list(call.parameters) for call in (ta["conv"], ta["conv2d"], tb["conv"])] == [
+        ["conv.weight", "conv.bias"], [], ["conv.weight", "conv.bias"],
+    ]  # fmt: skip
+    assert (ta["pool"].path.module, tb["act"].path.module) == (a.pool, b.act)
+    assert tb["conv"].sources[0] is tb["max_pool2d"]
+
+
+def test_a_model_traced_inside_of_another_keeps_its_own_paths_too():
+    block = Block()
+    model = nn.Sequential({"first": block, "flat": nn.Flatten()})
+    alone = nn.Sequential({"block": block})
+    x = image(1, 2, 6, 5)
+    with trace(model) as t:
+        model(x)
+        with trace(alone) as inner, trace(model) as again:
+            model(x)
+        model(x)
+    own = ["conv", "relu", "sub", "relu#2", "add", "relu#3"]
+    assert inner.addresses == [*(f"block.{name}" for name in own), "reshape"]
+    assert again.addresses == [*(f"first.{name}" for name in own), "flat"]
+    assert len(t) == 21
+    assert t["flat#3"] is t[-1]
+    assert [call.path for call in t] == [call.path for call in again] * 3
+
+
+def test_a_frozen_weight_that_is_overwritten_before_the_look_is_named():
+    model = nn.Sequential({"conv": nn.Conv2d(1, 2, 3), "relu": nn.ReLU(), "other": nn.Conv2d(2, 2, 1)})
+    model.requires_grad_(False)
+    for inside in (True, False):
+        old = model.conv.weight.data.copy()
+        with trace(model) as t:
+            model(image(1, 1, 5, 4))
+            if inside:
+                model.conv.weight.fill_(3)
+        model.conv.weight.fill_(4)
+        assert list(t["conv"].parameters) == ["conv.weight", "conv.bias"]
+        assert t["conv"].parameters["conv.weight"] is model.conv.weight
+        np.testing.assert_array_equal(t["conv"].inputs[1], old)
+        assert t["relu"].parameters == {}

@@ -26,12 +26,16 @@ class Visit(str):
     Attributes:
         outside: the path of the module that called it, which is a visit too, or "".
         key: the id of the module.
+        tree: whose visit it is: that of a `Visits`.
+        beside: the visit of the same module in the tree of another model that is being traced too, or None.
         module: the module; like the number it is there when somebody has looked at the trace.
         number: how many times it had been called in this trace, with this one.
     """
 
     outside: str
     key: int
+    tree: object
+    beside: Visit | None = None
     module: Module | None = None
     number: int = 0
 

@@ -58,10 +58,12 @@ class Visits(dict[int, str]):
 
     Attributes:
         inside: all visits so far.
+        around: those of another model, whose trace runs already: it wants to know of its visits too.
+        tree: what its visits are known by.
     """
 
-    def __init__(self, model: Module) -> None:
-        self.model = model
+    def __init__(self, model: Module, around: Visits | None = None) -> None:
+        self.model, self.around, self.tree = model, around, object()
         known = "_names" in vars(model)
         super().__init__(names_of(model))
         if not known:  # a trace leaves nothing behind
@@ -71,15 +73,40 @@ class Visits(dict[int, str]):
     def get(self, key: int, default: Any = None) -> Any:
         """Return the path of a module as a visit."""
         path = super().get(key)
+        beside = None if self.around is None else self.around.get(key)
         if path is None:
-            return default
+            return default if beside is None else beside
         visit = Visit(path)
-        visit.outside, visit.key = module_path.get(), key
+        visit.outside, visit.key, visit.tree, visit.beside = module_path.get(), key, self.tree, beside
         self.inside.append(visit)
         return visit
+
+    def own(self, path: str) -> str:
+        """Return the visit of this model that a path is, or lies in; outside of the model, what it is."""
+        while isinstance(path, Visit):
+            each: Visit | None = path
+            while each is not None:
+                if each.tree is self.tree:
+                    return each
+                each = each.beside
+            path = path.outside
+        return path
 
 
 def visits_of(model: Module) -> Visits:
     """Return the visits of a model: those of a trace of it that runs already, or new ones."""
+    found = running = _running()
+    while found is not None and found.model is not model:
+        found = found.around
+    return Visits(model, running) if found is None else found
+
+
+def innermost(visits: Visits) -> Visits:
+    """Return the visits that know of these and of all that run already."""
+    running = _running()
+    return visits if running is None or visits.around is running else running
+
+
+def _running() -> Visits | None:
     running = tree.get()
-    return running if isinstance(running, Visits) and running.model is model else Visits(model)
+    return running if isinstance(running, Visits) else None

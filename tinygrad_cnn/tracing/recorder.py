@@ -22,7 +22,7 @@ from tinygrad_cnn.nn.module import tree
 from tinygrad_cnn.state import observe
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing.call import Call, Visit, array_of
-from tinygrad_cnn.tracing.notes import Notes, visits_of
+from tinygrad_cnn.tracing.notes import Notes, innermost, visits_of
 
 
 class Trace:
@@ -41,6 +41,7 @@ class Trace:
         self._is_over = False  # the block
         self._calls: list[Call] = []
         self._known: dict[int, tuple[Any, Call | None]] = {}  # by the id of an array: its tensor, what computed it
+        self._given: dict[int, list[str | None]] = {}  # by the id of a run: which inputs are parameters
         self._addressed: dict[str, Call] = {}
         self._results: dict[int, Call] = {}  # by the id of a visit
 
@@ -134,7 +135,7 @@ class Trace:
             self._addressed[call.address] = call
             while isinstance(path, Visit):
                 self._results[id(path)] = call
-                path = path.outside
+                path = self._visits.own(path.outside)
 
     def _singles(self, call: Call) -> list[Call]:
         """Run layers that ran as one again, one by one; the call of the last takes the place of theirs."""
@@ -145,12 +146,13 @@ class Trace:
         found, last = observe(None), perf_counter()
         try:
             with set_grad_enabled(node.tick > 0 and node.edges is not None):  # recorded, and not used up by backward
+                named = dict(zip(map(id, call.inputs), self._given[id(call)], strict=True))
                 for path, function, inputs, output in node.replay(*call.inputs):
                     before = {id(x): source for x, source in zip(call.inputs, call.sources, strict=True)}
                     sources = tuple(calls[-1] if calls and x is calls[-1].output else before.get(id(x)) for x in inputs)
-                    parameters = {name: p for name, p in call.parameters.items() if any(_is_same(p, x) for x in inputs)}
-                    seconds = perf_counter() - last
-                    calls.append(Call(function, path, inputs, sources, output, parameters, seconds, 0))
+                    parameters = {name: call.parameters[name] for x in inputs if (name := named.get(id(x)))}
+                    seconds, own = perf_counter() - last, self._visits.own(path)
+                    calls.append(Call(function, own, inputs, sources, output, parameters, seconds, 0))
                     last = perf_counter()
         finally:
             observe(found)
@@ -176,9 +178,12 @@ class Trace:
         for function, path, inputs, output, seconds in self._notes:
             seen = [self._seen(x) for x in inputs]
             values, sources = tuple(value for value, _ in seen), tuple(source for _, source in seen)
-            given = [x[0] for x in inputs if type(x) is tuple and id(x[0]) in names]
-            parameters = {names[id(p)]: p for p in given}
-            call = Call(function, path, values, sources, _handle(output), parameters, seconds, 0)
+            given = [names.get(id(x[0])) if type(x) is tuple else None for x in inputs]
+            parameters = {name: x[0] for name, x in zip(given, inputs, strict=True) if name is not None}
+            own = self._visits.own(path)
+            call = Call(function, own, values, sources, _handle(output), parameters, seconds, 0)
+            if hasattr(function, "replay"):
+                self._given[id(call)] = given
             self._known[id(array_of(call.output))] = call.output, call
             self._calls.append(call)
         self._notes.clear()
@@ -247,7 +252,7 @@ def trace(model: Module) -> Iterator[Trace]:
         raise TypeError(f"trace: model must be an nn.Module, got {type(model).__name__}")
     found = Trace(model)
     notes = found._notes
-    token, notes.found = tree.set(found._visits), observe(notes)
+    token, notes.found = tree.set(innermost(found._visits)), observe(notes)
     version.watchers.append(found.keep)
     notes.last = perf_counter()
     try:
@@ -270,10 +275,6 @@ def _watch(found: Trace) -> None:
 
     reference = ref(found, lambda _: version.watchers.remove(keep))
     version.watchers.append(keep)
-
-
-def _is_same(p: Tensor, x: Any) -> bool:
-    return isinstance(x, Tensor) and (p.data is x.data or (p.edge is not None and p.edge is x.edge))
 
 
 def _handle(x: Any) -> Any:
