@@ -59,6 +59,17 @@ def test_layers_and_losses_go_forward_and_back() -> None:
         assert np.abs(gx.data).max() > 0
 
 
+def test_joins_go_back_to_every_input() -> None:
+    step = ours.joined([2, 3, 4, 5], 2)
+    assert [g.shape for g in step()] == [(2, 3, 4, 5)] * 2
+    first, second = step(), step()
+    assert first[1] is not second[1]  # not added up
+    np.testing.assert_array_equal(first[1].data, second[1].data)
+    gx, *gradients = ours.inception([1, 192, 2, 3])()
+    assert gx.shape == (1, 192, 2, 3)
+    assert sum(g.size for g in gradients if g.ndim == 4) == 163_328
+
+
 def test_functions_go_forward_and_back_to_the_tensors_with_gradients() -> None:
     gx, gsrc = ours.functional("scatter_add", [["normal", 2, 5], 1, ["index", 5, 2, 3], ["normal", 2, 3]], {})()
     assert (gx.shape, gsrc.shape) == ((2, 5), (2, 3))

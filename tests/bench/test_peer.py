@@ -55,6 +55,16 @@ def test_same_shapes_where_weights_are_drawn(torch: Any) -> None:
     assert [g.shape for g in found] == [tuple(g.shape) for g in wanted]
 
 
+def test_same_joins(torch: Any) -> None:
+    found, wanted = (side.joined([2, 3, 4, 5], 3)() for side in (ours, peer))
+    assert len(found) == 3
+    for g, gradient in zip(found, wanted, strict=True):
+        assert gradient.is_contiguous()
+        np.testing.assert_array_equal(g.data, gradient.numpy())
+    found, wanted = (side.inception([1, 192, 3, 4])() for side in (ours, peer))
+    assert [g.shape for g in found] == [tuple(g.shape) for g in wanted]
+
+
 @pytest.mark.parametrize("kind", ["CrossEntropyLoss", "NLLLoss", "MSELoss"])
 def test_same_losses(kind: str, torch: Any) -> None:
     (found,), (wanted,) = (side.loss(kind, [5, 3])() for side in (ours, peer))

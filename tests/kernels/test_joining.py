@@ -24,6 +24,20 @@ def test_side_by_side_and_cut_apart(axis: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("widths", [(1, 2, 3), (5, 64, 0), (100, 37, 91), (16, 32, 16)])
+def test_runs_past_the_caches_from_any_column_on(
+    widths: tuple[int, ...], dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "_FAR", 0)
+    for rows in (1, 2, 500):  # of one row each thread has parts
+        parts = [rng.normal(size=(rows, width)).astype(dtype) for width in widths]
+        y = kernel.cat(parts, 1)
+        np.testing.assert_array_equal(y, np.concatenate(parts, 1))
+        for part, stop in zip(parts, np.cumsum(widths).tolist(), strict=True):
+            np.testing.assert_array_equal(kernel.cut(y, 1, stop - part.shape[1], stop), part)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [(0, 0), (2, 3), (-1, 2), (4, -6), (-3, -2), (8, -7)])
 @pytest.mark.parametrize("columns", [(1, 0), (-2, 9), (-4, -3), (7, -7), (-8, 9)])
 def test_around_and_off(rows: tuple[int, int], columns: tuple[int, int], dtype: type) -> None:

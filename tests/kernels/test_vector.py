@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn
-from tinygrad_cnn.kernels import vector
+from tinygrad_cnn.kernels import buffers, vector
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.tile import lanes
 
@@ -27,6 +27,11 @@ def loaded(x, y, at, begin, end, fill):
 @kernel
 def stored(x, y, at, end):
     vector.store(vector.load(x, 0, 0, len(x), 0.0), y, at, end)
+
+
+@kernel
+def streamed(x, y, at):
+    vector.stream(vector.load(x, 1, 0, 64, 0.0), y, at)
 
 
 @kernel
@@ -55,6 +60,17 @@ def indexed(x, bytes_, y, places, end):
 @kernel
 def reduced(x, y):
     y[0] = vector.highest(vector.load(x, 0, 0, len(x), 0.0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_stream_writes_a_whole_vector(dtype: type) -> None:
+    count = lanes(dtype)
+    x, y = np.arange(count + 1).astype(dtype), buffers.empty((2**14,), dtype)  # at an address for vectors
+    y[: 3 * count] = -1
+    streamed(x, y, count)
+    np.testing.assert_array_equal(y[count : 2 * count], x[1:])
+    assert (y[:count] == -1).all()
+    assert (y[2 * count : 3 * count] == -1).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

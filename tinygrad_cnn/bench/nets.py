@@ -61,3 +61,26 @@ def resnet(nn: Any) -> Any:
         layers += [Block(channels, width, 1 if width == 64 else 2), Block(width, width, 1)]
         channels = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+def inception(nn: Any, cat: Any) -> Any:
+    """GoogLeNet's module 3a, with batch normalisation. Szegedy and others, 2014, https://arxiv.org/abs/1409.4842."""
+
+    def branch(*sizes: tuple[int, int, int]) -> list[Any]:
+        layers = []
+        for channels, width, k in sizes:
+            layers += [nn.Conv2d(channels, width, k, padding=k // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        return layers
+
+    class Inception(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Sequential(*branch((192, 64, 1)))
+            self.three = nn.Sequential(*branch((192, 96, 1), (96, 128, 3)))
+            self.five = nn.Sequential(*branch((192, 16, 1), (16, 32, 5)))
+            self.pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), *branch((192, 32, 1)))
+
+        def forward(self, x: Any) -> Any:
+            return cat([self.one(x), self.three(x), self.five(x), self.pool(x)], 1)
+
+    return Inception()

@@ -133,6 +133,29 @@ def functional(function: str, arguments: Sequence[Any], options: dict[str, Any])
     return lambda: grad(forward(), inputs, gy)
 
 
+def joined(shape: Sequence[int], count: int) -> Step:
+    """So many tensors side by side along their channels, and back to their ``.grad``, as a loss's backward() does."""
+    xs = [Tensor(_random(*shape), requires_grad=True) for _ in range(count)]
+    gy = Tensor(_random(*F.cat(xs, 1).shape))
+
+    def step() -> list[Any]:
+        for x in xs:
+            x.grad = None
+        F.cat(xs, 1).backward(gy)
+        return [x.grad for x in xs]
+
+    return step
+
+
+def inception(shape: Sequence[int]) -> Step:
+    """A module of four branches side by side forward, and back to its input and its parameters."""
+    module = nets.inception(nn, F.cat)
+    x = Tensor(_random(*shape), requires_grad=True)
+    gy = Tensor(_random(*module(x).shape))
+    inputs = [x, *module.parameters()]
+    return lambda: grad(module(x), inputs, gy)
+
+
 def regions(function: str, shape: Sequence[int], count: int) -> Step:
     """Boxes of a picture's maps, pooled to 7 x 7, forward and back: PyTorch itself has no such function."""
     x = Tensor(_random(*shape), requires_grad=True)

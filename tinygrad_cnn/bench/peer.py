@@ -141,6 +141,33 @@ def functional(function: str, arguments: Sequence[Any], options: dict[str, Any])
     return lambda: torch.autograd.grad(forward(), inputs, gy)
 
 
+def joined(shape: Sequence[int], count: int) -> Step:
+    """So many tensors side by side along their channels, and back to their ``.grad``, as a loss's backward() does."""
+    import torch
+
+    xs = [_random(*shape).requires_grad_() for _ in range(count)]
+    gy = _random(*torch.cat(xs, 1).shape)
+
+    def step() -> list[Any]:
+        for x in xs:
+            x.grad = None
+        torch.cat(xs, 1).backward(gy)
+        return [x.grad for x in xs]
+
+    return step
+
+
+def inception(shape: Sequence[int]) -> Step:
+    """A module of four branches side by side forward, and back to its input and its parameters."""
+    import torch
+
+    module = _NETS["inception"](torch.nn, torch.cat)
+    x = _random(*shape).requires_grad_()
+    gy = _random(*module(x).shape)
+    inputs = [x, *module.parameters()]
+    return lambda: torch.autograd.grad(module(x), inputs, gy)
+
+
 def loss(kind: str, shape: Sequence[int]) -> Step:
     """A loss forward and backward, of labels or, where it takes none, of numbers."""
     import torch

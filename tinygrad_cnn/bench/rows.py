@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from tinygrad_cnn.bench.vocabulary import FUNCTIONS, LAYERS, REGIONS
+from tinygrad_cnn.bench.vocabulary import FUNCTIONS, JOINED, LAYERS, REGIONS, USED
 
 # "step": seconds of one step, in blocks within processes that stay alive. The rest come from fresh processes:
 # "import": seconds of the import; "first step": seconds from before the import to the end of the first step;
@@ -145,6 +145,9 @@ def _vocabulary() -> list[Row]:
     rows = [functional(*line) for line in FUNCTIONS]
     for together, name, kind, arguments, shape, target in LAYERS:
         rows.append(layer("vocabulary", name, kind, arguments, shape, together, target))
+    for name, title, workload, call in JOINED:
+        title = title.format(", ".join(map(str, call["shape"])))
+        rows.append(Row("vocabulary", name, title, workload, call, "joined", target=USED))
     for name, function, shape, count in REGIONS:
         title = f"{function} of {count} boxes of {shape}, 7 x 7 bins, forward and backward"
         call = {"function": function, "shape": list(shape), "count": count}

@@ -51,7 +51,6 @@ FUNCTIONS: tuple[tuple[str, str, str, tuple[Any, ...], dict[str, Any], float], .
     ("pixels", "interpolate-bilinear", "interpolate", (X,), {"scale_factor": 2, "mode": "bilinear"}, OTHER),
     ("pixels", "interpolate-bicubic", "interpolate", (X,), {"scale_factor": 2, "mode": "bicubic"}, OTHER),
     ("pixels", "grid-sample", "grid_sample", (X, ("normal", 32, 28, 28, 2)), {"align_corners": False}, OTHER),
-    ("pixels", "cat", "cat", ((X, X, X), 1), {}, USED),
     ("pixels", "pad", "pad", (X, (1, 2, 3, 4)), {}, OTHER),
     ("criteria", "bce-with-logits", "binary_cross_entropy_with_logits", (SCORES, TARGET), {}, OTHER),
     ("criteria", "smooth-l1", "smooth_l1_loss", (SCORES, TARGET), {}, OTHER),
@@ -64,6 +63,13 @@ FUNCTIONS: tuple[tuple[str, str, str, tuple[Any, ...], dict[str, Any], float], .
     ("sums", "gather", "gather", (SCORES, 1, PLACES), {}, OTHER),
     ("sums", "scatter-add", "scatter_add", (SCORES, 1, PLACES, ("normal", 1024, 500)), {}, OTHER),
 )  # fmt: skip
+
+# Alone, cat goes back to the .grad of its inputs, which are copies in both libraries. PyTorch's cat itself only returns
+# views of the gradient that comes in, for the next operation to read: the module shows what that is worth.
+JOINED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("cat", "cat of three ({}), and backward() to their .grad", "joined", {"shape": MAPS, "count": 3}),
+    ("inception", "GoogLeNet's module 3a of ({}), forward and backward", "inception", {"shape": (8, 192, 28, 28)}),
+)
 
 # The pooling of regions of interest: the shape of the maps, and how many boxes. PyTorch itself has none.
 REGIONS = (("roi-align", "roi_align", (2, 256, 38, 50), 128), ("roi-pool", "roi_pool", (2, 256, 38, 50), 128))

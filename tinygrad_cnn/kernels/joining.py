@@ -11,22 +11,41 @@ from numpy import ndarray
 from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.threads import PIECES, split
+from tinygrad_cnn.kernels.tile import lanes
+from tinygrad_cnn.kernels.vector import load, stream
+
+# Of arrays this large, in bytes, nothing is left in the caches when they are read.
+_FAR = 2**22
 
 
 @kernel
-def _runs(x: ndarray, x_at: int, y: ndarray, y_at: int, length: int, parts: int, start: int, stop: int) -> None:
-    """Copy a run of each row of x (M, K), in so many parts, to the same row of y (M, L), from their columns on."""
+def _runs(
+    x: ndarray, x_at: int, y: ndarray, y_at: int, length: int, parts: int, lane: int, start: int, stop: int
+) -> None:  # fmt: skip
+    """Copy a run of each row of x (M, K), in so many parts, to the same row of y (M, L), from their columns on.
+
+    Where ``lane`` is not 0, vectors of so many numbers go past the caches.
+    """
     for i in range(start, stop):
         row, part = i // parts, i % parts
         begin, end = length * part // parts, length * (part + 1) // parts
         source, target = x[row, x_at + begin : x_at + end], y[row, y_at + begin : y_at + end]
-        for j in range(len(target)):  # indices from 0 on: the loop becomes vector code
+        head, vectors = len(target), 0  # numbers up to the first address for a vector, and how many vectors follow
+        if lane > 0:
+            head = min(-target.ctypes.data // target.itemsize % lane, len(target))
+            vectors = (len(target) - head) // lane
+        for j in range(head):  # indices from 0 on: the loop becomes vector code
+            target[j] = source[j]
+        for j in range(head, head + vectors * lane, max(lane, 1)):
+            stream(load(source, j, 0, 64, 0.0), target, j)
+        for j in range(head + vectors * lane, len(target)):
             target[j] = source[j]
 
 
 def _copy_rows(x: ndarray, x_at: int, y: ndarray, y_at: int, length: int) -> None:
     parts = 1 if len(x) >= PIECES else PIECES
-    split(_runs, len(x) * parts, x, x_at, y, y_at, length, parts, work=len(x) * length)
+    lane = lanes(x.dtype) if max(x.nbytes, y.nbytes) >= _FAR else 0
+    split(_runs, len(x) * parts, x, x_at, y, y_at, length, parts, lane, work=len(x) * length)
 
 
 def cat(arrays: Sequence[ndarray], axis: int) -> ndarray:

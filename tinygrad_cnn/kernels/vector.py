@@ -137,6 +137,23 @@ def store(v: ndarray, y: ndarray, at: int, end: int) -> None:
     y[at : at + end] = v[:end]
 
 
+def _stream(context: Any, builder: Any, kinds: Any, v: Any, array: Any, at: Any) -> Any:
+    pointer = builder.gep(context.make_array(kinds.args[1])(context, builder, array).data, [at])
+    pointer = builder.bitcast(pointer, v.type.as_pointer())
+    stored = builder.store(v, pointer, align=v.type.count * kinds.args[0].element.bitwidth // 8)
+    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+    return context.get_dummy_value()
+
+
+@_operation(lambda v, y, at: types.void, _stream)
+def stream(v: ndarray, y: ndarray, at: int) -> None:
+    """Write v to y[at], an address that is a multiple of a vector's bytes, past the caches: for what nobody reads soon.
+
+    An ordinary store reads a line before it writes it.
+    """
+    y[at : at + len(v)] = v
+
+
 def _load_bytes(context: Any, builder: Any, kinds: Any, array: Any, at: Any, end: Any, like: Any) -> Any:
     kind, count = kinds.args[0], kinds.return_type.count
     pointer, load = _memory(context, builder, kind, array, at, ir.VectorType(BYTE, count), "load")
