@@ -75,3 +75,16 @@ def test_same_bits_for_every_number_of_threads() -> None:
     for result in results[1:]:
         for a, b in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint32])
+def test_an_index_is_copied_and_its_largest_number_found_wherever_it_stands(dtype: type) -> None:
+    for shape, at in (((3, 2), 1), ((200, 300), 0), ((200, 300), 59_999), ((200, 300), 33_333)):
+        index = np.zeros(shape, dtype)
+        index.flat[at] = 77
+        y, largest = kernel.copied(index.T)
+        assert (y.dtype, largest) == (np.int64, 77)
+        np.testing.assert_array_equal(y, index.T)
+        assert not np.shares_memory(y, index)
+    assert kernel.copied(np.array([3, -2, 1]))[1] == 2**64 - 2
+    assert kernel.copied(np.empty((0, 3), dtype))[0].shape == (0, 3)

@@ -11,7 +11,6 @@ from tinygrad_cnn.autograd import Function, Variable
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.shape import Shape, axis_index, expand, ndim_of
 from tinygrad_cnn.kernels import along as kernel
-from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.state import place
 
 
@@ -89,9 +88,8 @@ def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray
             f"{place(op)}: index {array.shape} must have as many axes as the input {shape} and be no larger, but along "
             f"dim {axis}"
         )
-    given, array = array, buffers.empty(array.shape, np.int64)
-    array[...] = given  # a copy: later writes to the caller's index must not reach backward
-    if array.size and array.view(np.uint64).max() >= shape[axis]:  # in one look: seen unsigned, negatives are large
+    array, largest = kernel.copied(array)  # later writes to the caller's index must not reach backward
+    if array.size and largest >= shape[axis]:
         wrong = array.min() if array.min() < 0 else array.max()
         raise IndexError(f"{place(op)}: index {wrong} is out of range: dim {axis} has size {shape[axis]}")
     return array, axis

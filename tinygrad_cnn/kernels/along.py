@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.threads import pieces_of, split
+from tinygrad_cnn.kernels.threads import PIECES, pieces_of, split
 
 
 def _seen(x: ndarray, axis: int) -> ndarray:
@@ -40,6 +40,28 @@ def cumsum(x: ndarray, axis: int, backward: bool = False) -> ndarray:
     y, seen = buffers.empty(x.shape, x.dtype), _seen(x, axis)
     split(_cumsum, len(seen) * seen.shape[2], seen, y.reshape(seen.shape), backward, work=4 * x.size)
     return y
+
+
+@kernel(writes="y largest")
+def _copy(x: ndarray, y: ndarray, largest: ndarray, start: int, stop: int) -> None:
+    piece, most = threads.piece_at(start, len(x)), np.uint64(0)
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(y)):
+        y[i] = x[i]
+        most = max(most, x[i])
+    largest[piece] = most
+
+
+def copied(index: ndarray) -> tuple[ndarray, int]:
+    """Return an index as int64 on memory of its own, and the largest of its numbers; those below 0 count as 2**64 more.
+
+    >>> copied(np.array([2, 0, -1]))
+    (array([ 2,  0, -1]), 18446744073709551615)
+    """
+    x, y = np.ascontiguousarray(index, np.int64), buffers.empty(index.shape, np.int64)
+    largest = np.zeros(PIECES, np.uint64)
+    split(_copy, y.size, x.reshape(-1).view(np.uint64), y.reshape(-1).view(np.uint64), largest, work=y.size)
+    return y, int(largest.max())
 
 
 @kernel
@@ -74,12 +96,23 @@ def _gather_grad(
 ) -> None:  # fmt: skip
     total = sums[threads.piece_at(start, len(gx))]
     for o in range(start, stop):
-        for i in range(gx.shape[2]):
+        if gx.shape[2] == 1:
+            size, count = len(total), gy.shape[1]
+            places, values, results = index[o].reshape(count), gy[o].reshape(count), gx[o].reshape(size)
+            total[:] = 0.0
+            for k in range(count):
+                total[np.uintp(places[k])] += values[k]
             if len(onto) > 0:
-                for n in range(len(total)):
-                    total[n] = onto[o, n, i]
+                held = onto[o].reshape(size)
+                for n in range(size):
+                    results[n] = held[n] + total[n]
             else:
-                total[:] = 0.0
+                for n in range(size):
+                    results[n] = total[n]
+            continue
+        for i in range(gx.shape[2]):
+            for n in range(len(total)):
+                total[n] = onto[o, n, i] if len(onto) > 0 else 0.0
             for k in range(gy.shape[1]):
                 total[np.uintp(index[o, k, i])] += gy[o, k, i]
             for n in range(len(total)):
