@@ -245,3 +245,18 @@ def test_results_that_cannot_be_replaced():
         line(one[0])
     with pytest.raises(TypeError, match=r"model must be an nn\.Module, got function"), ablate(F.relu, "0"):
         pass
+
+
+@pytest.mark.parametrize("wrong", [{"channels": 3}, {"channels": "a"}, {"channels": [1.5]}, {"channels": [True]}])
+def test_channels_are_whole_numbers(wrong):
+    with (
+        pytest.raises(TypeError, match="ablate: channels must be a list of whole numbers"),
+        ablate(LeNet5(), "x", **wrong),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("wrong", [3, [], (1, 2), None])
+def test_addresses_are_text(wrong):
+    with pytest.raises(TypeError, match="ablate: address must be one of a call, or several"), ablate(LeNet5(), wrong):
+        pass

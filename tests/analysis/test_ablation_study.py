@@ -123,3 +123,30 @@ def test_studies_that_cannot_be_made(arguments, message):
 def test_a_variant_that_is_none():
     with pytest.raises(KeyError, match="no variant 'C'; it has full, A"):
         ablation_study(run, ["A"], [0]).worth("C")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: over_runs(3), ValueError, "values must be numbers"),
+        (lambda: over_runs("a"), ValueError, "values must be numbers"),
+        (lambda: ablation_study(run, 3), TypeError, "components must be a list, got 3"),
+        (lambda: ablation_study(run, "AB"), TypeError, "components must be a list"),
+        (lambda: ablation_study(run, ["A"], 3), TypeError, "seeds must be a list, got 3"),
+        (
+            lambda: ablation_study(lambda parts, seed: 3, ["A"]),
+            TypeError,
+            "a run must return labels and predictions, both .* got 3",
+        ),
+        (
+            lambda: ablate_each(LeNet5(), "features.conv1", lambda model: (LABELS, LABELS)),
+            TypeError,
+            "needs a list of addresses and a function",
+        ),
+        (lambda: ablate_each(LeNet5(), ["features.conv1"], 3), TypeError, "and a function, got .* and 3"),
+        (lambda: ablate_each(LeNet5(), [3], lambda model: (LABELS, LABELS)), TypeError, "an address is 'conv1', or"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()

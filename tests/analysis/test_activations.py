@@ -76,3 +76,9 @@ def test_no_images():
         activities(LeNet5(), digits(0))
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         activities(LeNet5(), digits(), batch_size=0)
+
+
+@pytest.mark.parametrize("wrong", [3, [1], (None,)])
+def test_addresses_are_text(wrong):
+    with pytest.raises(TypeError, match="activities: addresses are text"):
+        activities(LeNet5(), digits(), wrong)

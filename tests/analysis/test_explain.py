@@ -125,3 +125,10 @@ def test_what_cannot_be_explained():
         explain(node)
     with no_grad(), pytest.raises(RuntimeError, match="not computed by a recorded"):
         explain(x * x)
+
+
+@pytest.mark.parametrize("at", [1.5, "a", (0, 0, 0, "a"), (0, 0, 0, None), (0, 0, 0, 1.5), object()])
+def test_elements_are_named_by_whole_numbers(at):
+    call = record_calls(nn.Conv2d(1, 1, 3), np.ones((1, 1, 5, 4), np.float32))[0]
+    with pytest.raises(TypeError, match="explain: an element is named by whole numbers, such as"):
+        explain(call, at)

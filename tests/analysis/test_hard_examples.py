@@ -63,9 +63,38 @@ def test_the_most_wrong_come_first_and_right_ones_never():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="the data set is empty"):
+    with pytest.raises(ValueError, match="sample_losses: there are no images"):
         sample_losses(network(), synthetic_digits(0))
     with pytest.raises(ValueError, match=r"one number for each of 10 examples, got shape \(\)"):
         sample_losses(
             network(), synthetic_digits(10), lambda scores, labels, reduction: F.cross_entropy(scores, labels)
         )
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda net, x: sample_losses(net, 3), TypeError, r"sample_losses: expected images .* or a data set, got 3"),
+        (lambda net, x: sample_losses(net, x), ValueError, "needs labels"),
+        (lambda net, x: sample_losses(net, (x, [1, 2])), ValueError, "a pair of images and as many labels"),
+        (lambda net, x: sample_losses(net, (x, [1]), batch_size=1.5), TypeError, "batch_size must be an int"),
+        (
+            lambda net, x: sample_losses(net, (x, [1]), loss=3),
+            TypeError,
+            "loss must be a function of scores and labels, got 3",
+        ),
+        (lambda net, x: sample_losses(3, (x, [1])), TypeError, "model must be"),
+        (lambda net, x: sample_losses(net, (x, [1])).most_wrong(1.5), TypeError, "most_wrong: count must be an int"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(nn.Sequential(nn.Flatten(), nn.Linear(6, 3)), np.ones((1, 1, 2, 3), np.float32))
+
+
+def test_a_pair_of_images_and_labels_is_a_data_set():
+    digits = synthetic_digits(12)
+    model = network()
+    pair, whole = sample_losses(model, (digits[np.arange(12)]), batch_size=5), sample_losses(model, digits)
+    for a, b in zip(pair, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)

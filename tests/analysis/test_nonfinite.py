@@ -188,3 +188,11 @@ def test_it_goes_together_with_a_trace():
     assert (t.addresses[0], t.addresses[-1]) == ("conv", "sum")
     with pytest.raises(TypeError, match=r"find_nonfinite: model must be an nn\.Module, got function"):
         find_nonfinite(F.relu, images())
+
+
+def test_a_model_is_a_module():
+    with (
+        pytest.raises(TypeError, match=r"blame_nonfinite: model must be an nn\.Module or None, got str"),
+        blame_nonfinite("net"),
+    ):
+        pass

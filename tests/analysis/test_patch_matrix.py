@@ -63,3 +63,9 @@ def test_padding_by_name(padding):
 def test_errors_are_those_of_the_convolution():
     with pytest.raises(ValueError, match=r"conv2d: input .* has 3 channels"):
         patch_matrix(np.ones((1, 3, 5, 5)), np.ones((2, 2, 3, 3)))
+
+
+@pytest.mark.parametrize("at", [(1.5, 0, 0), (0, "a", 0), (0, 0, None)])
+def test_outputs_are_named_by_whole_numbers(at):
+    with pytest.raises(TypeError, match="patch_matrix: an output is named by whole numbers"):
+        patch_matrix(np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))).row(*at)

@@ -79,8 +79,23 @@ def test_what_there_is_not():
     with pytest.raises(ValueError, match="strongest_activations: there are no images"):
         strongest_activations(model, x[:0], "features.conv1", 0)
     for wrong in ({"count": 0, "channels": 0}, {"channels": []}):
-        with pytest.raises(ValueError, match="needs channels and a count of at least 1"):
+        with pytest.raises(ValueError, match=r"count must be at least 1, got 0|channels are none; give at least one"):
             strongest_activations(model, x, "features.conv1", **wrong)
     signal = nn.Sequential({"conv": nn.Conv1d(1, 2, 3)})
     with pytest.raises(ValueError, match=r"expected \(N, C, H, W\) or \(N, C\) at 'conv', got shape \(2, 2, 7\)"):
         strongest_activations(signal, np.zeros((2, 1, 9), np.float32), "conv", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"channels": 1.5}, TypeError, "a channel must be an int, got 1.5"),
+        ({"channels": [None]}, TypeError, "a channel must be an int"),
+        ({"count": "a"}, TypeError, "count must be an int"),
+        ({"count": 1.5}, TypeError, "count must be an int"),
+        ({"address": 1.5}, TypeError, "an address is text"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(given, kind, message):
+    with pytest.raises(kind, match=message):
+        strongest_activations(LeNet5(), digits(), **{"address": "features.conv1", "channels": 0, **given})

@@ -107,3 +107,25 @@ def test_randomising_the_weights_changes_the_maps(model, x):
 def test_settings_out_of_range(model, x, call, message):
     with pytest.raises(ValueError, match=message):
         call(model, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (
+            lambda net, x: integrated_gradients(net, x, baseline="a"),
+            TypeError,
+            "baseline must be a number or an array of numbers",
+        ),
+        (lambda net, x: integrated_gradients(net, x, baseline=[1, 2]), ValueError, "baseline .* does not broadcast"),
+        (lambda net, x: integrated_gradients(net, x, steps=1.5), ValueError, "steps must be a whole number"),
+        (lambda net, x: smooth_grad(net, x, noise="a"), TypeError, "noise must be a number, got 'a'"),
+        (lambda net, x: smooth_grad(net, x, noise=float("nan")), ValueError, "noise must be at least 0"),
+        (lambda net, x: smooth_grad(net, x, generator=3), TypeError, "generator must be a numpy.random.Generator"),
+        (lambda net, x: saliency(net, x[:0]), ValueError, "input must be images"),
+        (lambda net, x: saliency(net, "a"), ValueError, "input must be images"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), np.ones((1, 1, 4, 3), np.float32))

@@ -153,3 +153,24 @@ def test_a_unit_that_does_not_see_the_image():
 
     with pytest.raises(ValueError, match="the output does not depend on the image"):
         maximize_activation(Deaf(), (1, 4, 6), 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"bounds": 3}, TypeError, r"bounds must be two numbers, \(low, high\), got 3"),
+        ({"bounds": ("a", 1)}, TypeError, "each of bounds must be a number"),
+        ({"steps": "a"}, TypeError, "steps must be an int"),
+        ({"steps": 1.5}, TypeError, "steps must be an int"),
+        ({"rate": "a"}, TypeError, "rate must be a number"),
+        ({"jitter": 1.5}, TypeError, "jitter must be an int"),
+        ({"start": "a"}, TypeError, "start must be a number or an array"),
+        ({"start": [1, 2]}, ValueError, "start .* does not broadcast"),
+        ({"generator": 3}, TypeError, "generator must be"),
+        ({"unit": []}, ValueError, "needs at least one unit"),
+        ({"blur": None}, TypeError, "blur must be a number"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(given, kind, message):
+    with pytest.raises(kind, match=message):
+        maximize_activation(nn.Conv2d(1, 2, 3), (1, 5, 4), **{"unit": 0, "steps": 1, **given})

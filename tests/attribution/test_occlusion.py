@@ -74,3 +74,20 @@ def test_a_network_without_parameters_is_asked_with_tensors(x):
 
     lost = occlusion(Function(), x, 1, size=(8, 6)).map
     np.testing.assert_allclose(lost[:, 0, 0], x[:, 1].mean((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"fill": "a"}, TypeError, "occlusion: fill must be a number or an array of numbers, got 'a'"),
+        ({"fill": None}, TypeError, "fill must be a number"),
+        ({"fill": [1, 2, 3]}, ValueError, r"occlusion: fill \(3,\) does not broadcast to the images \(1, 1, 4, 5\)"),
+        ({"size": 1.5}, ValueError, "size must be one or two whole numbers"),
+        ({"stride": "a"}, ValueError, "stride must be one or two whole numbers"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(given, kind, message):
+    with pytest.raises(kind, match=message):
+        occlusion(
+            nn.Sequential(nn.Flatten(), nn.Linear(20, 2)), np.zeros((1, 1, 4, 5), np.float32), **{"size": 2, **given}
+        )

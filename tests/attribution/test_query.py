@@ -20,6 +20,7 @@ from tinygrad_cnn.attribution import (
     saliency,
     smooth_grad,
 )  # fmt: skip
+from tinygrad_cnn.attribution.query import numbers_of
 
 # Each kind of query, made cheap.
 QUERIES = {
@@ -188,3 +189,14 @@ def test_an_output_that_holds_no_classes_needs_a_function(x):
     found = saliency(model, x, lambda y: y[:, 1, 2, 3])
     assert found.map.any((1, 2)).all()
     assert not found.map[:, 5:].any()
+
+
+def test_numbers_for_images():
+    images = np.zeros((2, 1, 2, 3), np.float32)
+    assert numbers_of("op", "fill", 2, images).dtype == np.float32
+    assert numbers_of("op", "fill", [1, 2, 3], images)[1, 0, 1].tolist() == [1, 2, 3]
+    for wrong in ("a", None, object(), [True]):
+        with pytest.raises(TypeError, match="op: fill must be a number or an array of numbers"):
+            numbers_of("op", "fill", wrong, images)
+    with pytest.raises(ValueError, match=r"op: fill \(2,\) does not broadcast to the images \(2, 1, 2, 3\)"):
+        numbers_of("op", "fill", [1, 2], images)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.attribution import Attribution
@@ -40,3 +41,12 @@ def test_targets_stay_in_front() -> None:
     np.testing.assert_array_equal(several.upsampled()[1], one.upsampled())
     np.testing.assert_array_equal(several.normalized[1], one.normalized)
     assert repr(one) == "<test: maps (3, 4, 5) of images of 8 x 12>"
+
+
+def test_a_size_is_one_number_or_two():
+    assert attribution(1, 2, 2).upsampled(3).shape == (1, 3, 3)
+    for wrong in ("a", 1.5, (1, 2, 3), (3, None)):
+        with pytest.raises((TypeError, ValueError), match="upsampled: size must be"):
+            attribution(1, 2, 2).upsampled(wrong)
+    with pytest.raises(ValueError, match="upsampled: size must be at least 1, got 0"):
+        attribution(1, 2, 2).upsampled((3, 0))

@@ -254,3 +254,25 @@ def test_hostile_names_are_only_text(tmp_path, browser):
     assert browser.run("document.scripts.length") == 2
     assert browser.run("[...document.querySelectorAll('section')].map((s) => s.id)") == PARTS
     assert browser.troubles == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"most": 0}, ValueError, "report: most must be at least 1, got 0"),
+        ({"most": 1.5}, TypeError, "most must be an int"),
+        ({"mistakes": -1}, ValueError, "mistakes must be at least 0"),
+        ({"mistakes": "a"}, TypeError, "mistakes must be an int"),
+        ({"images": 1.5}, TypeError, "images must be an int"),
+        ({"images": 0}, ValueError, "images must be at least 1"),
+        ({"images": [9]}, IndexError, "report: there is no image 9, there are 4"),
+        ({"images": ["a"]}, TypeError, "the number of an image must be an int"),
+        ({"addresses": 3}, TypeError, "report: addresses are text"),
+        ({"batch_size": 1.5}, TypeError, "batch_size must be an int"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+    ],
+)
+def test_arguments_of_another_kind_are_told_of(given, kind, message, tmp_path):
+    with pytest.raises(kind, match=message):
+        report(LeNet5(), synthetic_digits(4), tmp_path / "page.html", **given)
+    assert not os.listdir(tmp_path)

@@ -133,3 +133,15 @@ def test_contents_and_header(model):
     assert "My &lt;net&gt;" in text
     assert "LeNet5 on synthetic digits" in text
     assert "right" not in text
+
+
+def test_grad_cam_is_told_to_be_a_poor_guide_where_maps_are_flattened(model):
+    dataset = synthetic_digits(20)
+    averaging = nn.Sequential(nn.Conv2d(1, 10, 5, stride=5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    said = {}
+    for name, network in (("flattened", model), ("averaged", averaging)):
+        found = results(network, dataset, 10)
+        part = sections.worst(network, Batches("op", network, dataset, 10), found, [str(k) for k in range(10)], None, 2)
+        said[name] = part.said
+    assert "of 5 x 5 places here, are a poor guide: LayerCAM on an earlier layer is better" in said["flattened"]
+    assert said["averaged"].endswith("(Grad-CAM).")

@@ -448,3 +448,12 @@ def test_a_frozen_weight_that_is_overwritten_before_the_look_is_named():
         assert t["conv"].parameters["conv.weight"] is model.conv.weight
         np.testing.assert_array_equal(t["conv"].inputs[1], old)
         assert t["relu"].parameters == {}
+
+
+@pytest.mark.parametrize("key", [1.5, None, [], (1, 2)])
+def test_an_address_is_text_or_a_place(key):
+    with trace(nn.ReLU()) as t:
+        t.model(image(2, 3))
+    assert t[0] is t[np.int64(0)] is t["relu"]
+    with pytest.raises(TypeError, match="an address is text, such as 'conv1' or 'relu#2', or its place in a trace"):
+        t[key]

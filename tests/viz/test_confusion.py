@@ -109,3 +109,21 @@ def test_writes_a_picture_and_nothing_else(tmp_path):
 def test_bad_matrices(tmp_path, matrix, message):
     with pytest.raises(ValueError, match=message):
         save_confusion_matrix(matrix, ["a", "b"], tmp_path / "matrix.png")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: confusion_matrix([0], [0], 1.5), TypeError, "classes must be an int, got 1.5"),
+        (lambda: confusion_matrix([0], [0], "a"), TypeError, "classes must be an int"),
+        (lambda: confusion_matrix([0, 1], [0, [1]], 2), ValueError, r"must be vectors \(N,\)"),
+        (
+            lambda: save_confusion_matrix(np.eye(2, dtype=int), 3, "a.png"),
+            TypeError,
+            "names must be a list, one for each class, got 3",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()

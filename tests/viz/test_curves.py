@@ -99,3 +99,25 @@ def test_the_picture_is_large_enough_to_read(tmp_path):
 def test_nothing_to_draw(tmp_path, records):
     with pytest.raises(ValueError, match=f"no record holds 'epoch' and one of loss, .*got {len(records)} records"):
         save_learning_curves(records, tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda path: save_learning_curves(3, path), TypeError, "metrics are records .* got 3"),
+        (lambda path: save_learning_curves([1], path), TypeError, "metrics are records"),
+        (
+            lambda path: save_learning_curves([{"epoch": 1, "loss": "a"}], path),
+            TypeError,
+            "epoch and loss must be numbers",
+        ),
+        (
+            lambda path: save_learning_curves([{"epoch": [1], "loss": 1}], path),
+            TypeError,
+            "must be numbers, one of each",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call("curves.png")

@@ -99,3 +99,21 @@ def test_regions_stand_in_rows_and_have_grey_borders(channels):
     assert strongest_image([[inner]]).shape[:2] == (32, 48)
     with pytest.raises(ValueError, match="no activation is greater than 0"):
         strongest_image([[silent], []])
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda x: feature_map_image(x, channels=3), TypeError, "channels must be a list of whole numbers, got 3"),
+        (lambda x: feature_map_image(x, channels=["a"]), TypeError, "a channel must be an int"),
+        (lambda x: feature_map_image(x, 1.5), TypeError, "sample must be an int"),
+        (lambda x: feature_map_image(x, columns=1.5), TypeError, "columns must be an int"),
+        (lambda x: strongest_image(3), TypeError, "found must be what strongest_activations returns"),
+        (lambda x: strongest_image("ab"), TypeError, "found must be"),
+        (lambda x: save_feature_maps(3, "a.png"), TypeError, "calls must be those of a trace"),
+        (lambda x: save_feature_maps([x], "a.png"), TypeError, "calls must be"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(np.zeros((2, 3, 4, 5)))

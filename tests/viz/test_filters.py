@@ -52,3 +52,17 @@ def test_only_filters_are_drawn(source, got):
         ValueError, match=rf"filter_image: expected a layer with a weight \(O, I, KH, KW\).* got .*{got}"
     ):
         filter_image(source)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"most": 0}, ValueError, "filter_image: most must be at least 1, got 0"),
+        ({"most": 1.5}, TypeError, "most must be an int"),
+        ({"scale": 0}, ValueError, "scale must be at least 1"),
+        ({"columns": "a"}, TypeError, "columns must be an int"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(given, kind, message):
+    with pytest.raises(kind, match=message):
+        filter_image(nn.Conv2d(1, 2, 3), **given)

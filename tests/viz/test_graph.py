@@ -566,3 +566,16 @@ def test_an_operation_of_the_user_with_a_joint_rule():
     a, b = leaf(2), leaf(2)
     graph = draw_graph(Swap()(a, b), names={"a": a, "b": b}, direction="backward")
     assert ("Swap", "b.grad", "backward") in edges(graph, "gradient")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda y: draw_graph(3), TypeError, "output must be a Tensor, several, or a trace, got int"),
+        (lambda y: draw_graph(y, names=3), TypeError, "names must be a dict of tensors by their names, got 3"),
+        (lambda y: draw_graph(y, direction=[]), ValueError, "direction must be"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(Tensor([1.0], requires_grad=True) * 2)

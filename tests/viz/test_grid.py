@@ -49,7 +49,23 @@ def test_columns_follow_the_number_of_images():
 
 @pytest.mark.parametrize("wrong", [{"columns": 0}, {"scale": 0}, {"gap": -1}])
 def test_impossible_grids(wrong):
-    with pytest.raises(ValueError, match=r"image_grid: expected .* got 2 images, columns="):
+    with pytest.raises(ValueError, match=r"image_grid: (columns|scale|gap) must be at least"):
         image_grid(np.zeros((2, 2, 3), np.uint8), **{"columns": 1, **wrong})
-    with pytest.raises(ValueError, match="got 0 images"):
+    with pytest.raises(ValueError, match=r"at least one image, .* got shape \(0, 2, 3\)"):
         image_grid(np.zeros((0, 2, 3), np.uint8), columns=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda x: image_grid(3), ValueError, "at least one image"),
+        (lambda x: image_grid("a"), ValueError, "at least one image"),
+        (lambda x: image_grid(x[0]), ValueError, r"got shape \(2, 3\)"),
+        (lambda x: image_grid(x, 1.5), TypeError, "columns must be an int, got 1.5"),
+        (lambda x: image_grid(x, scale="a"), TypeError, "scale must be an int"),
+        (lambda x: image_grid(x, gap=True), TypeError, "gap must be an int"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(np.zeros((2, 2, 3), np.uint8))

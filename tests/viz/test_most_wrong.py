@@ -68,5 +68,20 @@ def test_a_picture_is_written(tmp_path):
 def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="the losses are of 7 images, the data set has 6"):
         save_most_wrong(images(6), results(), tmp_path / "wrong.png")
-    with pytest.raises(ValueError, match="at least 1, got 0 and 8"):
+    with pytest.raises(ValueError, match="save_most_wrong: count must be at least 1, got 0"):
         save_most_wrong(images(), results(), tmp_path / "wrong.png", count=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"dataset": 3}, "needs a data set and what analysis.sample_losses found in it, got int and SampleLosses"),
+        ({"found": [1, 2]}, "got ArrayDataset and list"),
+        ({"count": 1.5}, "count must be an int"),
+        ({"columns": "a"}, "columns must be an int"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(wrong, message, tmp_path):
+    given = {"dataset": images(), "found": results(), "path": tmp_path / "wrong.png", **wrong}
+    with pytest.raises(TypeError, match=message):
+        save_most_wrong(**given)

@@ -74,3 +74,17 @@ def test_where_heat_is_not_a_number_it_is_cold() -> None:
     np.testing.assert_array_equal(signed_colours(heat), signed_colours([[0.0, 1.0]]))
     picture = np.full((1, 2), 100, np.uint8)
     np.testing.assert_array_equal(overlay(picture, heat), overlay(picture, [[0.0, 1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: heat_colours("a"), TypeError, "heat_colours: colours are of numbers, got 'a'"),
+        (lambda: signed_colours([None]), TypeError, "signed_colours: colours are of numbers"),
+        (lambda: overlay(np.zeros((2, 3)), "a"), TypeError, "overlay: colours are of numbers"),
+        (lambda: overlay(np.zeros((2, 3)), [[1.0]], "a"), TypeError, "opacity must be a number"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()

@@ -64,3 +64,15 @@ def test_a_file_is_written_and_a_wrong_image_refused(tmp_path):
     assert (tmp_path / "field.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match=r"an image of \(12, 10\), got \(10, 12\)"):
         save_receptive_field(tmp_path / "field.png", IMAGE.T, field, (1, 1))
+
+
+def test_arguments_of_another_kind_are_told(tmp_path):
+    field = receptive_field(nn.Conv2d(1, 1, 3), "conv2d", (1, 6, 5))
+    image, path = np.zeros((6, 5), np.uint8), tmp_path / "field.png"
+    with pytest.raises(TypeError, match="field must be what receptive_field returns, got 3"):
+        save_receptive_field(path, image, 3, (0, 0))
+    for unit in (3, (0, 0, 0), "a"):
+        with pytest.raises(ValueError, match=r"unit must be \(row, column\), got"):
+            save_receptive_field(path, image, field, unit)
+    with pytest.raises(TypeError, match="whole numbers"):
+        save_receptive_field(path, image, field, (0, 1.5))

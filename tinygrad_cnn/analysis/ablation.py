@@ -69,8 +69,13 @@ def ablate(
         raise TypeError(f"ablate: model must be an nn.Module, got {type(model).__name__}")
     if mode not in MODES:
         raise ValueError(f"ablate: mode must be one of {', '.join(MODES)}, got {mode!r}")
-    addresses = (address,) if isinstance(address, str) else tuple(address)
-    chosen = None if channels is None else np.array([n.__index__() for n in channels], int)
+    addresses = (address,) if isinstance(address, str) else tuple(address) if isinstance(address, Iterable) else ()
+    if not addresses or not all(isinstance(each, str) for each in addresses):
+        raise TypeError(f"ablate: address must be one of a call, or several, such as ['conv1'], got {address!r}")
+    listed = None if channels is None else list(channels) if isinstance(channels, Iterable) else [None]
+    if listed is not None and not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in listed):
+        raise TypeError(f"ablate: channels must be a list of whole numbers, got {channels!r}")
+    chosen = None if listed is None else np.array(listed, int)
     ablation = _Ablation(model, addresses, mode, chosen, generator_for("ablate", generator))
     with ExitStack() as stack:
         for path in {address.partition("#")[0] for address in addresses} & ablation.modules.keys():

@@ -118,7 +118,9 @@ def over_runs(values: Any) -> Interval:
     >>> print(over_runs([0.90, 0.92, 0.91]))
     91.00 % [88.52, 93.48]
     """
-    values = np.asarray(values, np.float64)
+    values = np.asarray(values)
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
+        raise ValueError(f"over_runs: values must be numbers (N,), one for each run, got {values.dtype} {values.shape}")
     degrees, z = len(values) - 1, _NORMAL
     if degrees < 1:
         raise ValueError(f"over_runs: the spread of {len(values)} runs is unknown; at least 2 are needed")
@@ -154,6 +156,9 @@ def ablation_study(
     >>> print(study.accuracy(), study.worth("A"), study.worth("B"))
     90.00 % [90.00, 90.00] 20.00 % [20.00, 20.00] 0.00 % [0.00, 0.00]
     """
+    for name, several in (("components", components), ("seeds", seeds)):
+        if isinstance(several, str) or not isinstance(several, Iterable):
+            raise TypeError(f"ablation_study: {name} must be a list, got {several!r}")
     names, seeds = list(components), list(seeds)
     if not seeds:
         raise ValueError("ablation_study: seeds must hold at least one seed")
@@ -191,9 +196,14 @@ def ablate_each(
     >>> ablate_each(LeNet5(), ["features.conv1", ("features.conv2", [3])], score).variants
     ['full', 'features.conv1', 'features.conv2[3]']
     """
+    if isinstance(addresses, str) or not isinstance(addresses, Iterable) or not callable(evaluate):
+        raise TypeError(f"ablate_each: needs a list of addresses and a function, got {addresses!r} and {evaluate!r}")
+    parts = [(part, None) if isinstance(part, str) else part for part in addresses]
+    for part in parts:
+        if not isinstance(part, tuple) or len(part) != 2:
+            raise TypeError(f"ablate_each: an address is 'conv1', or ('conv1', [3]) with channels, got {part!r}")
     found = {FULL: [evaluate(model)]}
-    for part in addresses:
-        address, channels = (part, None) if isinstance(part, str) else part
+    for address, channels in parts:
         name = address if channels is None else f"{address}{list(channels)}"
         with ablate(model, address, mode, channels, generator):
             found[name] = [evaluate(model)]
@@ -202,6 +212,9 @@ def ablate_each(
 
 def _study(op: str, found: Mapping[str, list[Any]]) -> AblationStudy:
     """Check that all runs speak of the same images."""
+    for run in (run for runs in found.values() for run in runs):
+        if not isinstance(run, tuple | list) or len(run) != 2:
+            raise TypeError(f"{op}: a run must return labels and predictions, both (N,), got {run!r:.80}")
     labels = np.asarray(found[FULL][0][0])
     predictions = {variant: np.array([np.asarray(run[1]) for run in runs]) for variant, runs in found.items()}
     for variant, runs in found.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.analysis.batches import Batches
+from tinygrad_cnn.analysis.batches import Batches, addresses_of
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tracing import Shape
@@ -102,13 +102,12 @@ def activities(model: Module, data: Any, addresses: Sequence[str] | None = None,
     ------------------------------------
     relu     2 x 2 x 2  56.2%  1 of 2: 1
     """
+    addresses = addresses_of("activities", addresses)
     found: dict[str, list[np.ndarray]] = {}  # by address: nonzero, sum and greatest of each channel
     shapes: dict[str, Shape] = {}
     batches = Batches("activities", model, data, batch_size)
     for _, x, _ in batches:
         t = record_calls(model, x)
-        if isinstance(addresses, str):
-            addresses = (addresses,)
         calls = [call for call in t if call.op in RECTIFIERS] if addresses is None else [t[name] for name in addresses]
         if not calls:
             raise ValueError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
 
@@ -30,16 +31,24 @@ class Batches:
     """
 
     def __init__(self, op: str, model: Module, data: Any, batch_size: int) -> None:
-        self.data, self.batch_size = data, batch_size
-        self.dtype = next((p.dtype for p in model.parameters()), None)
+        if not isinstance(model, Module):
+            raise TypeError(f"{op}: model must be an nn.Module, got {type(model).__name__}")
+        is_one = isinstance(data, str) or getattr(data, "shape", None) == ()
+        if is_one or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+            raise TypeError(f"{op}: expected images (N, C, H, W), (images, labels) or a data set, got {data!r:.80}")
         self.arrays = isinstance(data, tuple | list)
-        self.count = len(data[0]) if self.arrays else len(data)
+        try:
+            self.data = tuple(map(_array, data)) if self.arrays else data
+        except ValueError:  # an image and a label make no array
+            raise ValueError(f"{op}: expected one array of images and one of labels, not a list of samples") from None
+        shapes = [part.shape for part in self.data] if self.arrays else []
+        if self.arrays and (len(shapes) != 2 or not shapes[0] or shapes[1][:1] != shapes[0][:1]):
+            raise ValueError(f"{op}: expected a pair of images and as many labels, got shapes {shapes}")
+        self.batch_size = whole(op, "batch_size", batch_size, 1)
+        self.dtype = next((p.dtype for p in model.parameters()), None)
+        self.count = len(self.data[0]) if self.arrays else len(data)
         if not self.count:
             raise ValueError(f"{op}: there are no images")
-        if self.arrays and (len(data) != 2 or len(data[1]) != self.count):
-            raise ValueError(f"{op}: expected a pair of images and as many labels, got {[len(part) for part in data]}")
-        if batch_size < 1:
-            raise ValueError(f"{op}: batch_size must be at least 1, got {batch_size}")
 
     def __len__(self) -> int:
         return self.count
@@ -55,6 +64,21 @@ class Batches:
         x = _array(images)
         x = x.astype(self.dtype or np.result_type(x, np.float32), copy=False)
         return Tensor(x), None if labels is None else _array(labels)
+
+
+def addresses_of(op: str, addresses: Any) -> list[str] | None:
+    """Return addresses as a list, given one or several; None as it is.
+
+    >>> addresses_of("example", "conv1")
+    ['conv1']
+    """
+    if addresses is None:
+        return None
+    several = [addresses] if isinstance(addresses, str) else addresses
+    names = list(several) if isinstance(several, Iterable) else [several]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{op}: addresses are text, such as ['conv1', 'relu#2'], got {addresses!r}")
+    return names
 
 
 def _array(x: Any) -> np.ndarray:

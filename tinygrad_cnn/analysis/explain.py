@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,7 +171,9 @@ def _shape_on(function: Function, i: int) -> Shape | None:
 
 
 def _checked(at: Any, shape: Shape) -> Index:
-    index = (at,) if isinstance(at, (int, np.integer)) else tuple(at)
+    index = tuple(at) if isinstance(at, Iterable) else (at,)
+    if not all(isinstance(k, int | np.integer) for k in index):
+        raise TypeError(f"explain: an element is named by whole numbers, such as (0, 3, 5, 5), got {at!r}")
     fits = len(index) == len(shape) and all(-n <= k < n for k, n in zip(index, shape, strict=True))
     if not fits:
         raise IndexError(f"explain: {index} is no element of a result of shape {shape}")

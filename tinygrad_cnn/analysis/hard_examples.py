@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cnn import functional as F
+from tinygrad_cnn.analysis.batches import Batches
 from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.calls import evaluation
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.nn import Module
 
 
@@ -37,6 +39,7 @@ class SampleLosses(NamedTuple):
         array([2, 1])
         """
         wrong = np.flatnonzero(self.predictions != self.labels)
+        count = None if count is None else whole("most_wrong", "count", count, 0)
         return wrong[np.argsort(-self.losses[wrong], kind="stable")][:count]
 
 
@@ -49,12 +52,12 @@ def sample_losses(
 
     Args:
         model: gives scores (N, classes) for a batch of images.
-        dataset: anything with a length whose ``dataset[indices]`` returns (images, labels).
+        dataset: a pair of images and labels, or anything with a length whose ``dataset[indices]`` returns such a pair.
         loss: called as loss(scores, labels, reduction="none"); returns one number for each example.
         batch_size: how many at a time; it changes the memory needed and not the result.
 
     Raises:
-        ValueError: the data set is empty, or a loss that is not one number for each example.
+        ValueError: there are no images or no labels, or a loss that is not one number for each example.
 
     >>> from tinygrad_cnn.models import LeNet5
     >>> class Blank:
@@ -64,12 +67,13 @@ def sample_losses(
     >>> found.losses.shape, found.labels
     ((5,), array([0, 1, 2, 3, 4]))
     """
-    if not len(dataset):
-        raise ValueError("sample_losses: the data set is empty")
+    if not callable(loss):
+        raise TypeError(f"sample_losses: loss must be a function of scores and labels, got {loss!r}")
     batches = []
     with evaluation(model), no_grad():
-        for start in range(0, len(dataset), batch_size):
-            x, labels = dataset[np.arange(start, min(start + batch_size, len(dataset)))]
+        for _, x, labels in Batches("sample_losses", model, dataset, batch_size):
+            if labels is None:
+                raise ValueError("sample_losses: needs labels, (images, labels), and was given images alone")
             scores = model(x)
             losses = np.asarray(loss(scores, labels, reduction="none"), np.float64)
             if losses.shape != (len(labels),):

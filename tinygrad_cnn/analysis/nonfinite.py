@@ -86,6 +86,8 @@ class Blame:
 
     def __init__(self, model: Module | None, nan_only: bool) -> None:
         self.bad = np.isnan if nan_only else lambda array: ~np.isfinite(array)
+        if not isinstance(model, Module | None):
+            raise TypeError(f"blame_nonfinite: model must be an nn.Module or None, got {type(model).__name__}")
         self.names = {id(p): name for name, p in model.named_parameters()} if model else {}
         self.lines: WeakKeyDictionary[Function, Line] = WeakKeyDictionary()
         self.address_of: Callable[[Function], str | None] = lambda function: None

@@ -37,6 +37,8 @@ class PatchMatrix:
 
     def row(self, n: int, i: int, j: int) -> int:
         """Return the row of the patch that output (i, j) of image n is computed from."""
+        if not all(isinstance(k, int | np.integer) for k in (n, i, j)):
+            raise TypeError(f"patch_matrix: an output is named by whole numbers, got {(n, i, j)}")
         _, _, oh, ow = self.shape
         if not (0 <= n < self.shape[0] and 0 <= i < oh and 0 <= j < ow):
             raise IndexError(f"patch_matrix: ({n}, {i}, {j}) is none of {self.shape[0]} x {oh} x {ow} outputs")

@@ -5,7 +5,7 @@ Zeiler and Fergus, 2014, "Visualizing and understanding convolutional networks",
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_cnn.analysis.batches import Batches
 from tinygrad_cnn.analysis.receptive.field import Field, receptive_field
 from tinygrad_cnn.calls import record_calls
-from tinygrad_cnn.kernels.geometry import Pair
+from tinygrad_cnn.kernels.geometry import Pair, whole
 from tinygrad_cnn.nn import Module
 
 
@@ -77,9 +77,11 @@ def strongest_activations(
     >>> strongest_activations(model, x, "conv", 0, count=1)
     [[<2 in image 1, rows 2 to 4, columns 2 to 4>]]
     """
-    wanted = [channels] if isinstance(channels, int | np.integer) else list(channels)
-    if count < 1 or not wanted:
-        raise ValueError(f"strongest_activations: needs channels and a count of at least 1, got {channels} and {count}")
+    op = "strongest_activations"
+    wanted: list[Any] = list(channels) if isinstance(channels, Iterable) else [channels]
+    if not wanted:
+        raise ValueError("strongest_activations: channels are none; give at least one")
+    count, wanted = whole(op, "count", count, 1), [whole(op, "a channel", c, -1) for c in wanted]
     best: list[list[Activation]] = [[] for _ in wanted]
     for start, x, _ in Batches("strongest_activations", model, data, batch_size):
         t = record_calls(model, x)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.attribution.query import array_of, asking, gradient, images_of, leaf, score_of, settled
+from tinygrad_cnn.attribution.query import asking, gradient, images_of, leaf, numbers_of, score_of, settled
 from tinygrad_cnn.attribution.result import Attribution
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.nn import Module
+from tinygrad_cnn.state import generator_for
 
 
 def _asked(op: str, model: Module, images: ndarray, target: Any) -> tuple[ndarray, ndarray, Any]:
@@ -98,11 +100,7 @@ def integrated_gradients(
     """
     op = "integrated_gradients"
     images = images_of(op, input)
-    start = array_of(baseline).astype(images.dtype)
-    try:
-        start = np.broadcast_to(start, images.shape)
-    except ValueError:
-        raise ValueError(f"{op}: baseline {start.shape} does not broadcast to the images {images.shape}") from None
+    start = numbers_of(op, "baseline", baseline, images)
     _check_count(op, "steps", steps)
     _, scores, target = _asked(op, model, images, target)
     total: Any = 0
@@ -146,9 +144,8 @@ def smooth_grad(
     op = "smooth_grad"
     images = images_of(op, input)
     _check_count(op, "samples", samples)
-    if not noise >= 0:
-        raise ValueError(f"{op}: noise must be at least 0, got {noise}")
-    generator = np.random.default_rng(0) if generator is None else generator
+    noise = number(op, "noise", noise, 0)
+    generator = generator_for(op, np.random.default_rng(0) if generator is None else generator)
     axes = (1, 2, 3)
     spread = noise * (images.max(axes, keepdims=True) - images.min(axes, keepdims=True))
     _, scores, target = _asked(op, model, images, target)

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.attribution.query import array_of, asking, leaf, traced
+from tinygrad_cnn.attribution.query import asking, leaf, numbers_of, traced
 from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.calls import sample_input
+from tinygrad_cnn.kernels.geometry import number, whole
 from tinygrad_cnn.nn import Module
+from tinygrad_cnn.state import generator_for
 from tinygrad_cnn.tensor import Tensor
 
 Unit = int | tuple[int, ...]
@@ -92,20 +94,28 @@ def maximize_activation(
     ((2, 1, 28, 28), True)
     """
     op = "maximize_activation"
-    low, high = bounds
+    if not isinstance(bounds, tuple | list | ndarray) or len(bounds) != 2:
+        raise TypeError(f"{op}: bounds must be two numbers, (low, high), got {bounds!r}")
+    low, high = (number(op, "each of bounds", bound) for bound in bounds)
+    steps, blur_every, jitter = (
+        whole(op, name, value, 0) for name, value in (("steps", steps), ("blur_every", blur_every), ("jitter", jitter))
+    )
+    rate, l2, blur = (number(op, name, value) for name, value in (("rate", rate), ("l2", l2), ("blur", blur)))
     positive = {"steps": steps, "rate": rate, "blur_every": blur_every, "high - low of bounds": high - low}
     for name, value in {**positive, "l2": l2, "blur": blur, "jitter": jitter}.items():
         if not (value > 0 or (value == 0 and name not in positive)):
             raise ValueError(f"{op}: {name} must be {'above' if name in positive else 'at least'} 0, got {value}")
-    generator = np.random.default_rng(0) if generator is None else generator
+    generator = generator_for(op, np.random.default_rng(0) if generator is None else generator)
     units = [
         _place(op, one) for one in (unit if isinstance(unit, Iterable) and not isinstance(unit, tuple) else [unit])
     ]
+    if not units:
+        raise ValueError(f"{op}: needs at least one unit")
     x = sample_input(op, model, input_size, len(units)).data
     if x.ndim != 4:
         raise ValueError(f"{op}: input_size must be (C, H, W), got {tuple(input_size)}")
     noise = (low + high) / 2 + 0.02 * (high - low) * generator.standard_normal(x.shape[1:])
-    first = np.broadcast_to(noise if start is None else array_of(start), x.shape)
+    first = np.broadcast_to(noise, x.shape) if start is None else numbers_of(op, "start", start, x)
     x = np.clip(first, low, high).astype(x.dtype)
     activations = []
     with asking(op, model):

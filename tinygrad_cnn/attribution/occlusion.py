@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.attribution.query import array_of, asking, images_of, score_of, settled
+from tinygrad_cnn.attribution.query import asking, images_of, numbers_of, score_of, settled
 from tinygrad_cnn.attribution.result import Attribution
 from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.nn import Module
@@ -45,12 +45,11 @@ def occlusion(
     op = "occlusion"
     images = images_of(op, input)
     window, step = _pair(op, "size", size), _pair(op, "stride", stride)
-    (height, width), fill = images.shape[2:], array_of(fill).astype(images.dtype)
+    (height, width), fill = images.shape[2:], numbers_of(op, "fill", fill, images)
     if window[0] > height or window[1] > width:
         raise ValueError(f"{op}: a window of {window} does not fit on images of {(height, width)}")
     if step[0] > window[0] or step[1] > window[1]:
         raise ValueError(f"{op}: with a stride {step} larger than the window {window} pixels would never be covered")
-    fill = np.broadcast_to(fill, images.shape)
     with asking(op, model), no_grad():
         output = model(Tensor(images))
         target = settled(output, target)

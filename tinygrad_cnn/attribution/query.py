@@ -52,6 +52,17 @@ def array_of(x: Any) -> ndarray:
     return np.asarray(x.data if isinstance(x, Tensor) else x)
 
 
+def numbers_of(op: str, name: str, value: Any, images: ndarray) -> ndarray:
+    """Return what is given as numbers, repeated to the shape of the images; an error that names it where it is none."""
+    array = array_of(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{op}: {name} must be a number or an array of numbers, got {value!r:.80}")
+    try:
+        return np.broadcast_to(array.astype(images.dtype), images.shape)
+    except ValueError:
+        raise ValueError(f"{op}: {name} {array.shape} does not broadcast to the images {images.shape}") from None
+
+
 def leaf(images: ndarray) -> Tensor:
     """Return images with an edge, where gradients arrive; so every map of the model is on the graph, frozen or not."""
     return Tensor(images, requires_grad=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn import functional as F
+from tinygrad_cnn.kernels.geometry import pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,8 @@ class Attribution:
         """
         maps = self.rectified
         flat = maps.reshape(-1, 1, *maps.shape[-2:])
-        grown = F.interpolate(flat, self.image_size if size is None else tuple(size), mode="bilinear")
+        size = self.image_size if size is None else pair("upsampled", "size", size)
+        grown = F.interpolate(flat, size, mode="bilinear")
         return normalized(grown.reshape(*maps.shape[:-2], *grown.shape[-2:]))
 
     def __repr__(self) -> str:

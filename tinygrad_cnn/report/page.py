@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_cnn.analysis import summary
-from tinygrad_cnn.analysis.batches import Batches
+from tinygrad_cnn.analysis.batches import Batches, addresses_of
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.files import atomic_write
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.report import sections, units
 from tinygrad_cnn.report.markup import Markup, element, joined
@@ -74,7 +75,12 @@ def report(
     if not isinstance(model, Module):
         raise TypeError(f"report: model must be an nn.Module, got {type(model).__name__}")
     batches = Batches("report", model, data, batch_size)
-    shown = list(range(min(images, len(batches)))) if isinstance(images, int) else list(images)
+    most, mistakes = whole("report", "most", most, 1), whole("report", "mistakes", mistakes, 0)
+    addresses = addresses_of("report", addresses)
+    chosen = images if isinstance(images, Sequence) else range(min(whole("report", "images", images, 1), len(batches)))
+    shown = [whole("report", "the number of an image", n, 0) for n in chosen]
+    if outside := [n for n in shown if n >= len(batches)]:
+        raise IndexError(f"report: there is no image {outside[0]}, there are {len(batches)}")
     x, labels = batches.take(shown)
     if len(x.shape) != 4 or not shown:
         raise ValueError(f"report: expected at least one image, and images (N, C, H, W), got {x.shape}")

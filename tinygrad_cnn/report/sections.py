@@ -209,9 +209,11 @@ def worst(
     x, _ = batches.take(numbers)
     truth, taken = found.labels[numbers], found.predictions[numbers]
     try:
-        heat = grad_cam(model, x, np.stack([taken, truth]), layer).upsampled()  # (2, N, H, W)
+        found_maps = grad_cam(model, x, np.stack([taken, truth]), layer)
     except ValueError:  # no layer gives maps
-        heat = None
+        heat, warning = None, ""
+    else:
+        heat, warning = found_maps.upsampled(), _warning(model, x[:1], found_maps.map.shape[-2:])  # heat (2, N, H, W)
     cards = []
     for i, n in enumerate(numbers):
         pixels = image_bytes(x.data[i])
@@ -229,9 +231,26 @@ def worst(
         cards.append(element("figure", head, element("div", *drawn, class_="tiles"), class_="card"))
     said = (
         "The wrong answers with the greatest losses. Bright is what speaks for the prediction, and for the true class "
-        "(Grad-CAM)."
+        f"(Grad-CAM).{warning}"
     )
     return Section("mistakes", "Worst mistakes", said, element("div", *cards, class_="cards"))
+
+
+def _warning(model: Module, x: Tensor, size: Sequence[int]) -> str:
+    """Return what is to be known of Grad-CAM in a network whose maps are flattened: there place matters."""
+    flattened = [
+        call
+        for call in record_calls(model, x)
+        if call.op == "reshape" and len(call.shape) == 2 and max((1, 1, *call.input_shapes[0])[-2:]) > 1
+    ]
+    if not flattened:
+        return ""
+    height, width = size
+    return (
+        f" This network flattens its last maps and does not average them, so the mean of a gradient is a poor weight, "
+        f"and the maps, of {height} x {width} places here, are a poor guide: LayerCAM on an earlier layer is better "
+        "(attribution.layer_cam)."
+    )
 
 
 def strongest(

@@ -68,8 +68,12 @@ class Trace:
     def __getitem__(self, key: str | int | slice) -> Call | list[Call]:
         """Return the call of an address or a module, or by its place."""
         self._address()
-        if not isinstance(key, str):
+        if isinstance(key, int | np.integer | slice):
             return self._calls[key]
+        if not isinstance(key, str):
+            raise TypeError(
+                f"an address is text, such as 'conv1' or 'relu#2', or its place in a trace, got {key!r:.80}"
+            )
         if key in self._addressed:
             return self._addressed[key]
         path, _, number = key.partition("#")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.viz.figure import MUTED, drawing_style, new_figure, save_picture
 
 _MOST_NUMBERS = 25  # classes; beyond that the numbers in the cells would not be readable
@@ -34,7 +35,11 @@ def confusion_matrix(labels: Any, predictions: Any, classes: int) -> np.ndarray:
            [0, 1, 0],
            [0, 0, 1]])
     """
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    classes = whole("confusion_matrix", "classes", classes, 0)
+    try:
+        labels, predictions = np.asarray(labels), np.asarray(predictions)
+    except ValueError:  # lists of several lengths in a list
+        raise ValueError("confusion_matrix: labels and predictions must be vectors (N,)") from None
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ValueError(
             "confusion_matrix: labels and predictions must be vectors of one length, "
@@ -77,7 +82,9 @@ def save_confusion_matrix(
     >>> path.read_bytes()[1:4]
     b'PNG'
     """
-    matrix = np.asarray(matrix)
+    matrix, title = np.asarray(matrix), str(title)
+    if not isinstance(names, Sequence):
+        raise TypeError(f"save_confusion_matrix: names must be a list, one for each class, got {names!r}")
     if matrix.ndim != 2 or matrix.shape != (len(names), len(names)) or not len(names):
         raise ValueError(
             f"save_confusion_matrix: expected a matrix ({len(names)}, {len(names)}) for {len(names)} names, "

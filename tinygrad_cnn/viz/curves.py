@@ -46,7 +46,11 @@ def save_learning_curves(
     >>> path.read_bytes()[1:4]
     b'PNG'
     """
-    records = list(metrics)
+    records = list(metrics) if isinstance(metrics, Iterable) else [metrics]
+    if not all(isinstance(record, Mapping) for record in records):
+        raise TypeError(
+            f"save_learning_curves: metrics are records such as {{'epoch': 1, 'loss': 0.5}}, got {metrics!r:.80}"
+        )
     drawn = {panel: _points(records, keys) for panel, keys in _PANELS.items()}
     drawn = {panel: points for panel, points in drawn.items() if points}
     if not drawn:
@@ -65,6 +69,8 @@ def _points(records: Sequence[Mapping[str, Any]], keys: Iterable[str]) -> dict[s
     found = {}
     for key in keys:
         pairs = [(record["epoch"], record[key]) for record in records if key in record and "epoch" in record]
+        if not all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "biuf" for pair in pairs for v in pair):
+            raise TypeError(f"save_learning_curves: epoch and {key} must be numbers, one of each in a record")
         if pairs:
             found[key] = (np.array([x for x, _ in pairs], float), np.array([y for _, y in pairs], float))
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tinygrad_cnn.analysis.strongest import Activation
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Call
 from tinygrad_cnn.viz.figure import MUTED, drawing_style, new_figure, save_picture
@@ -52,10 +53,13 @@ def feature_map_image(
     """
     maps = feature_maps(source, sample)
     if channels is not None:
+        if not isinstance(channels, Iterable):
+            raise TypeError(f"feature_map_image: channels must be a list of whole numbers, got {channels!r}")
+        channels = [whole("feature_map_image", "a channel", channel, -1) for channel in channels]
         outside = [channel for channel in channels if not 0 <= channel < len(maps)]
         if outside:
             raise IndexError(f"feature_map_image: channel {outside[0]} is not one of the {len(maps)} of {source!r:.60}")
-        maps = maps[list(channels)]
+        maps = maps[channels]
     if scale is None:
         scale = -(-_TILE // max(maps.shape[1:])) if max(maps.shape[1:]) > 1 else 12
     is_vector = maps.shape[1:] == (1, 1)  # a map of one unit has no brightness of its own
@@ -74,7 +78,7 @@ def feature_maps(source: Call | Tensor | np.ndarray, sample: int = 0) -> np.ndar
         raise ValueError(
             f"feature_maps: expected values (N, C, H, W), (N, C, L) or (N, C), with the batch, got shape {x.shape}"
         )
-    if not -len(x) <= sample < len(x):
+    if not -len(x) <= (sample := whole("feature_maps", "sample", sample, -len(x))) < len(x):
         raise IndexError(f"feature_maps: there is no sample {sample} in a batch of {len(x)}")
     image = x[sample]
     return image.reshape(len(image), *(1,) * (3 - image.ndim), *image.shape[1:])
@@ -103,6 +107,8 @@ def strongest_image(found: Sequence[Sequence[Activation]], scale: int | None = N
     >>> strongest_image(found, scale=1).shape  # three rows of four regions of 14 x 14
     (44, 59)
     """
+    if not isinstance(found, Sequence) or not all(isinstance(row, list) for row in found):
+        raise TypeError(f"strongest_image: found must be what strongest_activations returns, got {found!r:.80}")
     drawn = [[_region(a) for a in row if a.value > 0] for row in found]
     tiles = [tile for row in drawn for tile in row]
     if not tiles:
@@ -113,7 +119,7 @@ def strongest_image(found: Sequence[Sequence[Activation]], scale: int | None = N
     for i, row in enumerate(drawn):
         for j, tile in enumerate(row):
             cells[i * columns + j, : tile.shape[0], : tile.shape[1]] = tile
-    scale = scale or -(-_TILE // max(height, width))
+    scale = -(-_TILE // max(height, width)) if scale is None else whole("strongest_image", "scale", scale, 1)
     return image_grid(cells, columns, scale, gap=scale)
 
 
@@ -147,6 +153,9 @@ def save_feature_maps(
         ImportError: matplotlib is not installed (``pip install tinygrad-cnn[plot]``).
         ValueError: there are no calls, or the name is not that of a picture.
     """
+    if not isinstance(calls, Iterable) or not all(isinstance(call, Call) for call in calls):
+        raise TypeError(f"save_feature_maps: calls must be those of a trace, such as list(t), got {calls!r:.80}")
+    calls, most = list(calls), whole("save_feature_maps", "most", most, 1)
     if not calls:
         raise ValueError("save_feature_maps: there are no calls to draw; give some of a trace, such as list(t)")
     grids, heads = [], []

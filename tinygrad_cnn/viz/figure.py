@@ -46,7 +46,7 @@ def new_figure(width: float, height: float, title: str) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    figure.suptitle(title.replace("$", r"\$"), fontweight="bold", x=0.02, ha="left")
+    figure.suptitle(str(title).replace("$", r"\$"), fontweight="bold", x=0.02, ha="left")
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.viz.grid import image_grid, to_bytes
@@ -46,8 +47,9 @@ def filter_image(
     if w.ndim != 4 or not w.size:
         what = type(source).__name__ if isinstance(source, Module) else f"an array of shape {w.shape}"
         raise ValueError(f"filter_image: expected a layer with a weight (O, I, KH, KW), such as nn.Conv2d, got {what}")
+    most = whole("filter_image", "most", most, 1)
     w = w[:most]
-    scale = scale or -(-_TILE // max(w.shape[2:]))
+    scale = -(-_TILE // max(w.shape[2:])) if scale is None else whole("filter_image", "scale", scale, 1)
     gap = max(1, scale // 2)
     if w.shape[1] == 3:
         return image_grid(to_bytes(w.transpose(0, 2, 3, 1), joint), columns, scale, gap)  # (O, KH, KW, 3)

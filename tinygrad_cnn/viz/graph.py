@@ -147,6 +147,8 @@ def draw_graph(
     subject, nodes = _subject(output, model, direction)
     if not isinstance(output, Trace) and "thumbnails" in show:
         raise ValueError("draw_graph: thumbnails need the values: draw a trace, `with trace(model) as t: ...`")
+    if not isinstance(names, Mapping | None):
+        raise TypeError(f"draw_graph: names must be a dict of tensors by their names, got {names!r:.80}")
     subject.names = {key(tensor): name for name, tensor in (names or {}).items()}
     if direction != "backward":
         subject.thumbnails = "thumbnails" in show
@@ -157,7 +159,7 @@ def draw_graph(
 
 
 def _check_arguments(direction: str, depth: Any, show: Collection[str], max_nodes: Any) -> None:
-    if direction not in CAPTIONS:
+    if not isinstance(direction, str) or direction not in CAPTIONS:
         raise ValueError(f"draw_graph: direction must be 'forward', 'backward' or 'both', got {direction!r}")
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
         raise ValueError(f"draw_graph: depth must be None or an int of at least 1, got {depth!r}")
@@ -178,6 +180,8 @@ def _subject(output: Any, model: Any, direction: Direction) -> tuple[Subject, Ma
         if direction != "backward":
             return Subject(calls, list(zip(tensors, last, strict=True)), model), {c.function: c for c in calls}
         output = tensors
+    if not isinstance(output, Tensor | Sequence):
+        raise TypeError(f"draw_graph: output must be a Tensor, several, or a trace, got {type(output).__name__}")
     outputs = [output] if isinstance(output, Tensor) else list(output)
     _check_outputs(outputs)
     calls, known = calls_before(outputs)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.kernels.geometry import whole
+
 PAPER = 255  # between the images
 
 
@@ -67,12 +69,11 @@ def image_grid(images: np.ndarray, columns: int | None = None, scale: int = 1, g
     >>> image_grid(np.zeros((3, 2, 2), np.uint8), columns=2).shape
     (5, 5)
     """
-    columns = columns_for(len(images)) if columns is None else columns
-    if columns < 1 or scale < 1 or gap < 0 or not len(images):
-        raise ValueError(
-            "image_grid: expected at least one image, columns and scale of at least 1 and a gap of at least 0, got "
-            f"{len(images)} images, columns={columns}, scale={scale}, gap={gap}"
-        )
+    op, images = "image_grid", np.asarray(images)
+    if images.ndim not in (3, 4) or not images.size:
+        raise ValueError(f"{op}: expected at least one image, (N, H, W) or (N, H, W, 3), got shape {images.shape}")
+    columns = columns_for(len(images)) if columns is None else whole(op, "columns", columns, 1)
+    scale, gap = whole(op, "scale", scale, 1), whole(op, "gap", gap, 0)
     enlarged = images.repeat(scale, 1).repeat(scale, 2)
     height, width, *colours = enlarged.shape[1:]
     columns = min(columns, len(images))
@@ -80,8 +81,8 @@ def image_grid(images: np.ndarray, columns: int | None = None, scale: int = 1, g
     cells = np.full((rows * columns, height + gap, width + gap, *colours), PAPER, np.uint8)
     cells[: len(images), :height, :width] = enlarged
     grid = np.moveaxis(cells.reshape(rows, columns, *cells.shape[1:]), 2, 1)  # row, line, column, place
-    whole = grid.reshape(rows * (height + gap), columns * (width + gap), *colours)
-    return np.ascontiguousarray(whole[: len(whole) - gap, : whole.shape[1] - gap])
+    paper = grid.reshape(rows * (height + gap), columns * (width + gap), *colours)
+    return np.ascontiguousarray(paper[: len(paper) - gap, : paper.shape[1] - gap])
 
 
 def columns_for(count: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.analysis.hard_examples import SampleLosses
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.viz.figure import MUTED, drawing_style, new_figure, save_picture
 
 _WIDE, _HIGH = 1.15, 1.42  # inches of one image with its two lines
@@ -41,14 +42,19 @@ def save_most_wrong(
         ImportError: matplotlib is not installed (``pip install tinygrad-cnn[plot]``).
         ValueError: ``found`` is of another number of images, or a count that is none.
     """
+    if not isinstance(found, SampleLosses) or not hasattr(dataset, "__len__"):
+        raise TypeError(
+            "save_most_wrong: needs a data set and what analysis.sample_losses found in it, got "
+            f"{type(dataset).__name__} and {type(found).__name__}"
+        )
     if len(dataset) != len(found.losses):
         raise ValueError(
             f"save_most_wrong: the losses are of {len(found.losses)} images, the data set has {len(dataset)}"
         )
-    if count < 1 or columns < 1:
-        raise ValueError(f"save_most_wrong: count and columns must be at least 1, got {count} and {columns}")
+    count, columns = (whole("save_most_wrong", *item, 1) for item in (("count", count), ("columns", columns)))
     names = getattr(dataset, "classes", None) if classes is None else classes
     name = (lambda label: str(label)) if names is None else (lambda label: str(names[label]).replace("$", r"\$"))
+    title = str(title)
     worst, wrong = found.most_wrong(count), int((found.predictions != found.labels).sum())
     rows = max(1, -(-len(worst) // columns))
     with drawing_style():

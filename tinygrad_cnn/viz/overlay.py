@@ -8,6 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn import functional as F
+from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.viz.grid import to_bytes
 
 # Nine colours from cold to hot (matplotlib's inferno, by Smith and van der Walt, 2015, CC0), between which colours are
@@ -33,7 +34,7 @@ def heat_colours(values: Any) -> ndarray:
     >>> heat_colours([0.0, 0.5, 1.0]).tolist()
     [[0, 0, 4], [186, 54, 85], [252, 255, 164]]
     """
-    return _mixed(np.nan_to_num(np.asarray(values, np.float64)), HEAT)
+    return _mixed(np.nan_to_num(_floats("heat_colours", values)), HEAT)
 
 
 def signed_colours(values: Any) -> ndarray:
@@ -44,9 +45,16 @@ def signed_colours(values: Any) -> ndarray:
     >>> signed_colours([-2.0, 0.0, 1.0]).tolist()
     [[5, 48, 97], [247, 247, 247], [214, 96, 77]]
     """
-    values = np.nan_to_num(np.asarray(values, np.float64))
+    values = np.nan_to_num(_floats("signed_colours", values))
     largest = abs(values).max(initial=0)
     return _mixed(0.5 + 0.5 * values / (largest or 1), SIGNED)
+
+
+def _floats(op: str, values: Any) -> ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "bfiu":
+        raise TypeError(f"{op}: colours are of numbers, got {values!r:.80}")
+    return array.astype(np.float64)
 
 
 def _mixed(values: ndarray, colours: ndarray) -> ndarray:
@@ -74,10 +82,10 @@ def overlay(image: Any, heat: Any, opacity: float = 0.75) -> ndarray:
     >>> overlay(image, [[0.0, 1.0]], opacity=0.5).shape
     (4, 6, 3)
     """
-    picture, heat = rgb(image), np.nan_to_num(np.asarray(heat, np.float64))
+    picture, heat = rgb(image), np.nan_to_num(_floats("overlay", heat))
     if heat.ndim != 2 or not heat.size:
         raise ValueError(f"overlay: heat must be one map (h, w), got shape {heat.shape}; of a batch take one: heat[0]")
-    if not 0 <= opacity <= 1:
+    if not 0 <= number("overlay", "opacity", opacity) <= 1:
         raise ValueError(f"overlay: opacity must lie between 0 and 1, got {opacity}")
     if heat.shape != picture.shape[:2]:
         heat = F.interpolate(heat[None, None], picture.shape[:2], mode="bilinear")[0, 0]

@@ -35,6 +35,10 @@ def save_receptive_field(
         ImportError: matplotlib is not installed (``pip install tinygrad-cnn[plot]``).
         ValueError: the image has another size than the field.
     """
+    if not isinstance(field, Field):
+        raise TypeError(f"save_receptive_field: field must be what receptive_field returns, got {field!r:.80}")
+    if not isinstance(unit, tuple | list) or len(unit) != 2:
+        raise ValueError(f"save_receptive_field: unit must be (row, column), got {unit!r}")
     picture, seen = rgb(image), field.mask(*unit)
     if picture.shape[:2] != seen.shape:
         raise ValueError(f"save_receptive_field: the field is of an image of {seen.shape}, got {picture.shape[:2]}")

@@ -95,7 +95,7 @@ def test_bad_arguments():
         effective_field(model, "features.pool1", x, unit=(14, 0))
     with pytest.raises(KeyError, match="no address"):
         effective_field(model, "features.pool7", x)
-    with pytest.raises(ValueError, match="needs at least one image"):
+    with pytest.raises(ValueError, match="effective_field: count must be at least 1, got 0"):
         effective_field(model, "features.pool1", input_size=(1, 28, 28), count=0)
 
     class Cut(nn.Module):
@@ -105,3 +105,17 @@ def test_bad_arguments():
 
     with pytest.raises(ValueError, match="relu does not depend on the image by operations with a gradient"):
         effective_field(Cut(), "relu", x)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"count": 1.5}, TypeError, "count must be an int, got 1.5"),
+        ({"count": "a"}, TypeError, "count must be an int"),
+        ({"count": -1}, ValueError, "count must be at least 1"),
+        ({"unit": (1.5, 0)}, TypeError, "whole numbers"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(given, kind, message):
+    with pytest.raises(kind, match=message):
+        effective_field(nn.Conv2d(1, 1, 3), "conv2d", input_size=(1, 6, 5), **given)

@@ -361,3 +361,27 @@ def test_questions_change_nothing_in_the_model():
     assert [set(vars(module)) for module in model.modules()] == attributes
     assert (model[0].weight.grad.data == 1).all()
     assert model[0].bias.grad is None
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda f: f.box(1.5, 0), TypeError, r"named by whole numbers, such as \(row, column\), got \(1\.5, 0\)"),
+        (lambda f: f.mask("a", 0), TypeError, "whole numbers"),
+        (lambda f: f.centre(True, 0), TypeError, "whole numbers"),
+        (lambda f: f.path(0, 0, edge=[]), ValueError, "edge must be one of top"),
+        (lambda f: f.units(3), ValueError, "a box is .* got 3"),
+        (lambda f: f.units((1.5, 0)), TypeError, "rows and columns are whole numbers"),
+        (lambda f: f.units(((0, "a"), (0, 1))), TypeError, "or ranges"),
+        (lambda f: f.units(((0, 1, 2), (0, 1))), TypeError, "or ranges"),
+        (
+            lambda f: receptive_field(nn.Conv2d(1, 1, 3), "conv2d", (1, 6, 5), relative_to=3),
+            TypeError,
+            "relative_to must be an address, a call or an array, got 3",
+        ),
+        (lambda f: receptive_field(nn.Conv2d(1, 1, 3), 1.5, (1, 6, 5)), TypeError, "an address is text, .* got 1.5"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(receptive_field(nn.Conv2d(1, 1, 3), "conv2d", (1, 6, 5)))

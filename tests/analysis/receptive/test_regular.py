@@ -130,3 +130,9 @@ def test_the_gradient_of_a_unit_is_not_zero_exactly_in_its_interval(data):
             assert found[-1] < stop
     if all(stride == (1, 1) for stride in [layer.__defaults__[1] for layer in layers]) and len(rows) * len(columns):
         assert [(rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1)] == seen
+
+
+@pytest.mark.parametrize("wrong", [("net", np.zeros((1, 1, 5, 5))), ([], "image"), (3, np.zeros((1, 1, 5, 5)))])
+def test_what_is_no_trace_and_no_image(wrong):
+    with pytest.raises(TypeError, match="needs the calls of a trace and the image"):
+        receptive_fields(*wrong)

@@ -80,3 +80,9 @@ def test_units_are_named_from_the_last_axis():
     assert grid_mask((2, 3, 5), (), "t").all()
     with pytest.raises(IndexError, match=r"t has units of \(4, 5\), asked for \(1, 1, 1\)"):
         grid_mask((2, 3, 4, 5), (1, 1, 1), "t")
+
+
+@pytest.mark.parametrize("at", [(1.5, 0), ("a",), (None, 0), (True, 0), ([], 0)])
+def test_a_place_is_named_by_whole_numbers(at):
+    with pytest.raises(TypeError, match=r"a unit of map is named by whole numbers, such as \(row, column\)"):
+        grid_mask((1, 1, 3, 4), at, "map")

@@ -17,6 +17,7 @@ from numpy import ndarray
 from tinygrad_cnn.analysis.receptive.field import Field, receptive_field
 from tinygrad_cnn.autograd import enable_grad, grad
 from tinygrad_cnn.calls import evaluation, sample_input
+from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.nn import Module
 from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import trace
@@ -91,6 +92,7 @@ def effective_field(
     if (inputs is None) == (input_size is None):
         raise TypeError("effective_field: give either inputs, images (N, C, H, W), or the input_size of one of them")
     if inputs is None:
+        count = whole("effective_field", "count", count, 1)
         inputs = sample_input("effective_field", model, input_size, count, generator or np.random.default_rng(0))
     x = Tensor(inputs.data if isinstance(inputs, Tensor) else np.asarray(inputs), requires_grad=True)
     with evaluation(model), enable_grad(), trace(model) as calls:

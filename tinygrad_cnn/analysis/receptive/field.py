@@ -110,7 +110,7 @@ class Field:
             *unit: (row, column).
             edge: 'top', 'bottom', 'left' or 'right' of its box; where several paths reach it, the first is taken.
         """
-        if edge not in EDGES:
+        if not isinstance(edge, str) or edge not in EDGES:
             raise ValueError(f"path: edge must be one of {', '.join(EDGES)}, got {edge!r}")
         axis, end = EDGES[edge]
         seen = self.wiring.back(self.call.index, self._marked(unit))
@@ -139,13 +139,16 @@ class Field:
             box: ((top, bottom), (left, right)), half-open; or one pixel (row, column).
         """
         mask = np.zeros(self.image_size, bool)
-        if len(box) != len(self.image_size):
+        if not isinstance(box, Sequence | np.ndarray) or len(box) != len(self.image_size):
             raise ValueError(
                 "units: a box is ((top, bottom), (left, right)), a range for each side of an image of "
-                f"{self.image_size}, and a pixel (row, column), got {tuple(box)}"
+                f"{self.image_size}, and a pixel (row, column), got {box!r}"
             )
         for part, n in zip(box, self.image_size, strict=True):
-            low, high = part if isinstance(part, Sequence) else (part, part + 1)
+            ends = tuple(part) if isinstance(part, Sequence) else (part,)
+            if len(ends) > 2 or not all(isinstance(end, int | np.integer) for end in ends):
+                raise TypeError(f"units: rows and columns are whole numbers, or ranges (first, end), got {tuple(box)}")
+            low, high = ends[0], ends[-1] + (len(ends) == 1)
             if not 0 <= low < high <= n:
                 raise IndexError(f"units: {tuple(box)} is no box and no pixel of an image of {self.image_size}")
         mask[tuple(slice(*part) if isinstance(part, Sequence) else part for part in box)] = True
@@ -214,6 +217,8 @@ def receptive_field(
         start = calls[relative_to]
     elif isinstance(relative_to, Tensor):
         start = relative_to.data
+    if not isinstance(start, Call | np.ndarray):
+        raise TypeError(f"receptive_field: relative_to must be an address, a call or an array, got {relative_to!r}")
     wiring = Wiring(calls, start, call, sample)
     if call.index not in wiring.into:
         seen = start.address if isinstance(start, Call) else f"the input of shape {start.shape}"

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tinygrad_cnn.analysis.receptive.links import Link, places
 from tinygrad_cnn.analysis.receptive.wiring import START, Wiring
 from tinygrad_cnn.kernels.geometry import Pair, Window
@@ -140,8 +142,11 @@ def receptive_fields(calls: Iterable[Call], image: Any) -> list[ReceptiveField |
     >>> [str(field) for field in receptive_fields(record_calls(model, x), x)]
     ['3 / 1', '5 / 1']
     """
-    calls = list(calls)
-    known = seen_by(Wiring(calls, image.data if isinstance(image, Tensor) else image))
+    calls = list(calls) if isinstance(calls, Iterable) else [calls]
+    image = image.data if isinstance(image, Tensor) else image
+    if not all(isinstance(call, Call) for call in calls) or not isinstance(image, np.ndarray):
+        raise TypeError("receptive_fields: needs the calls of a trace and the image that the model was called with")
+    known = seen_by(Wiring(calls, image))
     return [known[call.index].field if call.index in known else None for call in calls]
 
 

@@ -112,6 +112,8 @@ class Wiring:
 def grid_mask(shape: Shape, at: tuple[int, ...], what: str) -> ndarray:
     """Return the mask of one place of a map; where fewer axes are named, they are the last ones."""
     grid = places(shape)
+    if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in at):
+        raise TypeError(f"a unit of {what} is named by whole numbers, such as (row, column), got {at}")
     if len(at) > len(grid) or not all(-n <= i < n for i, n in zip(at[::-1], grid[::-1], strict=False)):
         raise IndexError(f"{what} has units of {grid}, asked for {at}")
     mask = np.zeros(grid, bool)
