@@ -36,7 +36,7 @@ def test_outputs_that_differ_are_an_error(dtype, wrong):
 def test_a_part_is_compared_on_numbers_of_its_own():
     linear, conv = nn.Linear(12, 4), nn.Conv2d(2, 4, (3, 2))
     conv.weight, conv.bias = nn.Parameter(linear.weight.data.reshape(4, 2, 3, 2).copy()), linear.bias
-    prove_part("op", "fc", linear, conv, (2, 12), np.float32, (2, 2, 3, 2))
+    assert prove_part("op", "fc", linear, conv, (2, 12), np.float32, (2, 2, 3, 2)) < 1e-6
     conv.weight.data[1] *= 1.001
     with pytest.raises(RuntimeError, match="op: fc by itself: outputs differ by"):
         prove_part("op", "fc", linear, conv, (2, 12), np.float32, (2, 2, 3, 2))
@@ -78,6 +78,7 @@ def test_replace_finds_every_place_and_keeps_the_mode():
 
 
 def test_text():
-    text = str(Surgery(None, ["a: gone"], 1e-7, 0.5))
+    text = str(Surgery(None, ["a: gone"], 1e-7, 0.5, 1e-8))
     assert text == "a: gone\noutputs agree to 1.0e-07 of the distance between those of two images"
-    assert "only 1.0e-06 of their size: the proof is that each layer" in str(Surgery(None, ["a: gone"], 1e-7, 1e-6))
+    weak = str(Surgery(None, ["a: gone"], 1e-7, 1e-6, 1e-8))
+    assert "(by 1.0e-06 of their size); the proof is that each layer alone agrees to 1.0e-08 of" in weak

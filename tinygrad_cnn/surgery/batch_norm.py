@@ -77,11 +77,11 @@ def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
             changes.append(f"{path}: folded into {before.path}")
             folded.append((path, next(call for call in calls if call.path == before.path)))
     error, spread = prove(_OP, run(model, images), run(new, images), "with and without batch normalisation")
-    finished = dict(new.named_modules())
+    finished, alone = dict(new.named_modules()), [0.0]
     for path, first in folded:
         two, one = (nn.Sequential(parts[first.path], parts[path]) for parts in (originals, finished))
-        prove_part(_OP, f"{path} in {first.path}", two, one, first.input_shapes[0], images.dtype)
-    return Surgery(new, changes, error, spread)
+        alone.append(prove_part(_OP, f"{path} in {first.path}", two, one, first.input_shapes[0], images.dtype))
+    return Surgery(new, changes, error, spread, max(alone))
 
 
 def _is_foldable(layer: Any) -> bool:

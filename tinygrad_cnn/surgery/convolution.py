@@ -104,12 +104,23 @@ def convolutionalize(model: nn.Module, input_size: Any) -> Dense:
     lifted = expected.reshape(*expected.shape, *(1,) * (4 - expected.ndim))
     error, spread = prove(_OP, lifted, scores, "at the training size")
     finished = dict(new.named_modules())
-    for path, (old, _, *shapes) in replacements.items():
+    alone = [
         prove_part(_OP, path, old, finished[path], shapes[0], images.dtype, shapes[1])
+        for path, (old, _, *shapes) in replacements.items()
+    ]
     height, width = images.shape[2:]
     stride = _stride(record_calls(new, images))
     _prove_windows(model, new, images, stride, calls)
-    return Dense(new, changes, error, spread, (height, width), stride, ((height - 1) / 2, (width - 1) / 2))
+    return Dense(
+        new,
+        changes,
+        error,
+        spread,
+        max(alone, default=0.0),
+        (height, width),
+        stride,
+        ((height - 1) / 2, (width - 1) / 2),
+    )
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
     _prove_same(calls, record_calls(model, images))
     _prove_still(model, images, list(frozen), list(norms))
     changes = [f"{name}: frozen" for name in frozen] + [f"{path}: keeps its running statistics" for path in norms]
-    return Surgery(model, changes, error, spread)
+    return Surgery(model, changes, error, spread, 0.0)
 
 
 def _prove_same(before: Trace, after: Trace) -> None:
