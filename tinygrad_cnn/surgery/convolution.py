@@ -109,18 +109,9 @@ def convolutionalize(model: nn.Module, input_size: Any) -> Dense:
         for path, (old, _, *shapes) in replacements.items()
     ]
     height, width = images.shape[2:]
-    stride = _stride(record_calls(new, images))
+    offset, stride = ((height - 1) / 2, (width - 1) / 2), _stride(record_calls(new, images))
     _prove_windows(model, new, images, stride, calls)
-    return Dense(
-        new,
-        changes,
-        error,
-        spread,
-        max(alone, default=0.0),
-        (height, width),
-        stride,
-        ((height - 1) / 2, (width - 1) / 2),
-    )
+    return Dense(new, changes, error, spread, max(alone, default=0.0), (height, width), stride, offset)
 
 
 @contextmanager

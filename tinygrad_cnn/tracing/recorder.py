@@ -238,7 +238,8 @@ def trace(model: Module) -> Iterator[Trace]:
     The model is not touched: no hooks, modes as they are, gradients recorded or not as elsewhere. Layers that could run
     as one operation do so; when somebody looks they are run again one by one, with the same bits. Values are kept by
     reference; what `Tensor` methods and optimisers are about to overwrite is copied first (not what is written through
-    ``t.data[...]``). They stay alive as long as the trace.
+    ``t.data[...]``). They stay alive as long as the trace. Several models may be traced at once: each trace has the
+    operations of all, those outside of its own model without a path.
 
     Args:
         model: the module whose paths are the addresses.
