@@ -96,23 +96,12 @@ def _gather_grad(
 ) -> None:  # fmt: skip
     total = sums[threads.piece_at(start, len(gx))]
     for o in range(start, stop):
-        if gx.shape[2] == 1:
-            size, count = len(total), gy.shape[1]
-            places, values, results = index[o].reshape(count), gy[o].reshape(count), gx[o].reshape(size)
-            total[:] = 0.0
-            for k in range(count):
-                total[np.uintp(places[k])] += values[k]
-            if len(onto) > 0:
-                held = onto[o].reshape(size)
-                for n in range(size):
-                    results[n] = held[n] + total[n]
-            else:
-                for n in range(size):
-                    results[n] = total[n]
-            continue
         for i in range(gx.shape[2]):
-            for n in range(len(total)):
-                total[n] = onto[o, n, i] if len(onto) > 0 else 0.0
+            if len(onto) > 0:
+                for n in range(len(total)):
+                    total[n] = onto[o, n, i]
+            else:
+                total[:] = 0.0
             for k in range(gy.shape[1]):
                 total[np.uintp(index[o, k, i])] += gy[o, k, i]
             for n in range(len(total)):

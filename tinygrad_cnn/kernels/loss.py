@@ -44,17 +44,9 @@ def _weights(weight: ndarray | None, classes: int, dtype: np.dtype) -> ndarray:
 
 @kernel(writes="losses weights log_sums", reassoc=True)
 def _cross_entropy(
-    x: ndarray,
-    target: ndarray,
-    weight: ndarray,
-    losses: ndarray,
-    weights: ndarray,
-    log_sums: ndarray,
-    ignore_index: int,
-    smoothing: float,
-    start: int,
-    stop: int,
-) -> None:
+    x: ndarray, target: ndarray, weight: ndarray, losses: ndarray, weights: ndarray, log_sums: ndarray,
+    ignore_index: int, smoothing: float, start: int, stop: int,
+) -> None:  # fmt: skip
     for sample in range(start, stop):
         label, scores = target[sample], x[sample]
         largest = largest_of(scores)
@@ -99,17 +91,9 @@ def cross_entropy(
 
 @kernel(writes="gx")
 def _cross_entropy_grad(
-    x: ndarray,
-    gy: ndarray,
-    target: ndarray,
-    weight: ndarray,
-    log_sums: ndarray,
-    gx: ndarray,
-    ignore_index: int,
-    smoothing: float,
-    start: int,
-    stop: int,
-) -> None:
+    x: ndarray, gy: ndarray, target: ndarray, weight: ndarray, log_sums: ndarray, gx: ndarray, ignore_index: int,
+    smoothing: float, start: int, stop: int,
+) -> None:  # fmt: skip
     number = x.dtype.type
     share = smoothing / len(weight)
     everything = 0.0
@@ -129,14 +113,9 @@ def _cross_entropy_grad(
 
 
 def cross_entropy_grad(
-    gy: ndarray,
-    x: ndarray,
-    target: ndarray,
-    weight: ndarray | None,
-    log_sums: ndarray,
-    ignore_index: int,
+    gy: ndarray, x: ndarray, target: ndarray, weight: ndarray | None, log_sums: ndarray, ignore_index: int,
     label_smoothing: float,
-) -> ndarray:
+) -> ndarray:  # fmt: skip
     """Return the gradient of x for the cotangent gy (N, S) of the losses, or one for all; exactly 0 where ignored.
 
         gx[c] = gy * (p[c] * ((1-e)*w[t] + e/C * sum(w))  -  (1-e)*w[t] * (c == t)  -  e/C * w[c])
@@ -158,15 +137,9 @@ def cross_entropy_grad(
 
 @kernel(writes="losses weights")
 def _nll_loss(
-    logp: ndarray,
-    target: ndarray,
-    weight: ndarray,
-    losses: ndarray,
-    weights: ndarray,
-    ignore_index: int,
-    start: int,
+    logp: ndarray, target: ndarray, weight: ndarray, losses: ndarray, weights: ndarray, ignore_index: int, start: int,
     stop: int,
-) -> None:
+) -> None:  # fmt: skip
     for n in range(start, stop):
         for s in range(target.shape[1]):
             label = target[n, s]
@@ -198,13 +171,9 @@ def _nll_loss_grad(
 
 
 def nll_loss_grad(
-    gy: ndarray,
-    target: ndarray,
-    weight: ndarray | None,
-    ignore_index: int,
-    x_shape: tuple[int, int, int],
+    gy: ndarray, target: ndarray, weight: ndarray | None, ignore_index: int, x_shape: tuple[int, int, int],
     dtype: np.dtype,
-) -> ndarray:
+) -> ndarray:  # fmt: skip
     """Return the gradient of logp for the cotangent gy (N, S), or one for all: -w[t] * gy at the label, 0 elsewhere."""
     gx = buffers.empty(x_shape, dtype)
     gy = np.ascontiguousarray(gy, np.float64).reshape(-1)

@@ -81,17 +81,9 @@ def batch_norm(x: ndarray, gamma: ndarray, beta: ndarray, mean: ndarray, var: nd
 
 @kernel(writes="gx ggamma gbeta", reassoc=True)
 def _batch_norm_grad(
-    gy: ndarray,
-    x: ndarray,
-    scale: ndarray,
-    mean: ndarray,
-    deviation: ndarray,
-    gx: ndarray,
-    ggamma: ndarray,
-    gbeta: ndarray,
-    start: int,
-    stop: int,
-) -> None:
+    gy: ndarray, x: ndarray, scale: ndarray, mean: ndarray, deviation: ndarray, gx: ndarray, ggamma: ndarray,
+    gbeta: ndarray, start: int, stop: int,
+) -> None:  # fmt: skip
     batch, _, length = x.shape
     for c in range(start, stop):
         centre = mean[c]

@@ -17,16 +17,9 @@ from tinygrad_cnn.kernels.threads import split
 
 @kernel(writes="scratch y")
 def _planes(
-    x: ndarray,
-    rows: ndarray,
-    row_weights: ndarray,
-    columns: ndarray,
-    column_weights: ndarray,
-    scratch: ndarray,
-    y: ndarray,
-    start: int,
-    stop: int,
-) -> None:
+    x: ndarray, rows: ndarray, row_weights: ndarray, columns: ndarray, column_weights: ndarray, scratch: ndarray,
+    y: ndarray, start: int, stop: int,
+) -> None:  # fmt: skip
     W, OW = x.shape[2], y.shape[2]
     blend, sums = scratch[start, :W], scratch[start, W:]  # a row of A x, and of A x B', in float64
     for n in range(start, stop):

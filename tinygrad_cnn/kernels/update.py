@@ -221,17 +221,9 @@ def adamw(
 
 
 def _step_adam(
-    parameters: Arrays,
-    gradients: Arrays,
-    means: Arrays,
-    squares: Arrays,
-    step: int | Sequence[int],
-    lr: Number,
-    betas: tuple[Number, Number],
-    eps: Number,
-    decay: Number,
-    shrink: Number,
-) -> None:
+    parameters: Arrays, gradients: Arrays, means: Arrays, squares: Arrays, step: int | Sequence[int], lr: Number,
+    betas: tuple[Number, Number], eps: Number, decay: Number, shrink: Number,
+) -> None:  # fmt: skip
     beta1, beta2 = np.asarray(betas[0], np.float64), np.asarray(betas[1], np.float64)
     rate, root = lr / (1 - beta1 ** np.asarray(step)), np.sqrt(1 - beta2 ** np.asarray(step))
     settings = rate, root, eps, 1 - beta1, beta2, 1 - beta2, decay, shrink
