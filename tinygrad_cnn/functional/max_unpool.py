@@ -106,11 +106,12 @@ def _unpool(
     shape = *x.shape[:2], *image
     check_elements(op, shape)
     pixels = int(np.prod(image))
-    if index.size and not 0 <= index.min() <= index.max() < pixels:
+    places, largest = kernel.copied(index)
+    if index.size and largest >= pixels:
         raise IndexError(
             f"{place(op)}: indices reach from {index.min()} to {index.max()}, an image of {image} has 0 to {pixels - 1}"
         )
-    places = index.reshape(math.prod(shape[:2]), math.prod(index.shape[-axes:])).astype(np.int64)
+    places = places.reshape(math.prod(shape[:2]), math.prod(index.shape[-axes:]))
     return like(input, MaxUnpool(places, shape).apply(x))
 
 

@@ -169,10 +169,10 @@ def _put(x: ndarray, index: ndarray, y: ndarray, kept: ndarray, last: ndarray, s
         sources, places, result = x[row], index[row], y[row]
         result[:] = 0
         for k in range(len(places)):
-            result[places[k]] = sources[k]
-            winner[places[k]] = k
+            at = np.uintp(places[k])  # unsigned, as in _gather
+            result[at], winner[at] = sources[k], k
         for k in range(len(places)):
-            kept[row, k] = places[k] if winner[places[k]] == k else -1
+            kept[row, k] = places[k] if winner[np.uintp(places[k])] == k else -1
 
 
 def put(x: ndarray, index: ndarray, size: int) -> tuple[ndarray, ndarray]:
