@@ -21,6 +21,7 @@ GEOMETRIES = {
         conv_geometry("conv2d", (3, 3), 1, 1, 1, 1),
     ),
     "images in lanes": ((16, 3, 9, 10), (6, 3, 5, 5), conv_geometry("conv2d", (5, 5), 1, 2, 1, 1)),
+    "windows of many vectors": ((3, 20, 11, 9), (7, 20, 5, 4), conv_geometry("conv2d", (5, 4), 1, (2, 1), 1, 1)),
     "stride, dilation, groups": ((2, 4, 13, 11), (6, 2, 3, 2), conv_geometry("conv2d", (3, 2), (2, 1), 1, (1, 2), 2)),
 }
 RUNS = [Run(True, True, ("a", "b", "c")), Run(True, False, ("a", "b")), Run(False, True, ("a", "c"))]
@@ -52,6 +53,19 @@ def test_the_bits_are_those_of_the_single_operations_to_the_second_order(shapes:
     for fused, single in zip(*results, strict=True):
         assert fused.dtype == dtype
         np.testing.assert_array_equal(fused.detach().data, single.detach().data)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("run", RUNS, ids=str)
+@pytest.mark.parametrize("shapes", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_backward_alone_has_the_bits_of_the_single_operations(shapes: Any, run: Run, dtype: type) -> None:
+    x, w, geometry = shapes
+    inputs = draw(x, w, dtype)
+    fused = ConvRun(geometry, run).apply(*inputs)
+    single = one_by_one(*inputs, geometry, run)
+    gy = Tensor(np.random.default_rng(1).standard_normal(fused.shape).astype(dtype))
+    for a, b in zip(grad(fused, inputs, gy), grad(single, inputs, gy), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import tinygrad_cnn
 from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.kernels import buffers
-from tinygrad_cnn.kernels.conv_weight_grad import _strips, conv2d_weight_grad
+from tinygrad_cnn.kernels.conv_weight_grad import conv2d_weight_grad, takes_maxima
 from tinygrad_cnn.kernels.geometry import Window
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
 
 BOUND = {np.float32: 2e-6, np.float64: 1e-10}
 # Every way in which the work is cut: x (N, C, H, W), w, stride, padding, dilation, groups.
@@ -41,20 +43,26 @@ def operands(seed: int, dtype: type, x_shape: tuple, w_shape: tuple, *geometry: 
     return gy.astype(dtype), rng.standard_normal(x_shape).astype(dtype)
 
 
+def fence() -> tuple[list[np.ndarray], Callable[..., np.ndarray]]:
+    """Return a stand-in for buffers.empty that surrounds each block with numbers, and the list of its blocks."""
+    blocks = []
+
+    def fenced(shape: tuple[int, ...], dtype: type, value: float = 5e9) -> np.ndarray:
+        size = math.prod(shape)
+        block = np.full(size + 128, 12345, dtype)
+        block[64 : 64 + size] = value
+        blocks.append(block)
+        return block[64 : 64 + size].reshape(shape)
+
+    return blocks, fenced
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_way_to_cut_the_work_gives_the_weight_gradient_and_stays_in_its_memory(
     case: tuple, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = []
-
-    def fenced(shape: tuple[int, ...], dtype: type, value: float = 5e9) -> np.ndarray:
-        size = math.prod(shape)
-        block = np.full(size + 128, 12345.0, dtype)
-        block[64 : 64 + size] = value
-        blocks.append(block)
-        return block[64 : 64 + size].reshape(shape)
-
+    blocks, fenced = fence()
     gy, x = operands(0, dtype, *case)
     monkeypatch.setattr(buffers, "empty", fenced)
     monkeypatch.setattr(buffers, "borrow", lambda key, shape, dtype: fenced(shape, dtype, 0.0))
@@ -64,19 +72,6 @@ def test_every_way_to_cut_the_work_gives_the_weight_gradient_and_stays_in_its_me
     expected = reference.conv2d_weight_grad(gy.astype(np.float64), x.astype(np.float64), *case[1:])
     assert gw.shape == expected.shape
     assert error(gw, expected) <= BOUND[dtype]
-
-
-def test_the_cases_cut_the_work_in_every_way() -> None:
-    plans = {name: _strips(*case, 16) for name, case in CASES.items()}
-    assert plans["rows of the window stacked"].stack == 5
-    assert plans["stacked, strided, two vectors"].stack == 7
-    assert plans["blocks of channels, the last not whole"].blocks > 1
-    assert plans["several small images together"].together > 1
-    assert plans["bands of rows"].band < 50
-    assert len(plans["one row longer than a chain"].pixels) > 512
-    assert plans["units of a large filter bank"].units > 1
-    assert plans["depthwise"].each
-    assert plans["depthwise, small images"].together > 1
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -93,6 +88,44 @@ def test_scratch_that_was_used_before_and_any_number_of_threads_give_the_same_bi
         tinygrad_cnn.set_num_threads(threads)
 
 
+def maxima(gy: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the gradients of 2x2 maxima, a third of them zero, their index, and the same where the pixels are."""
+    rng = np.random.default_rng(seed)
+    n, o, oh, ow = gy.shape
+    found = gy[:, :, : oh // 2, : ow // 2] * (rng.random((n, o, oh // 2, ow // 2)) < 2 / 3)
+    index = rng.integers(0, 4, found.shape, np.uint8)
+    scattered = np.zeros_like(gy)
+    i, j, h, w = np.indices(found.shape)
+    scattered[i, j, 2 * h + index // 2, 2 * w + index % 2] = found
+    return found.astype(gy.dtype), index, scattered
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", [case for name, case in CASES.items() if "depthwise" not in name], ids=str)
+def test_the_maxima_alone_give_the_bits_of_all_pixels(
+    case: tuple, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gy, x = operands(5, dtype, *case)
+    if gy.shape[3] > LONGEST_CHAIN:
+        assert not takes_maxima(x.shape, *case[1:], gy.dtype)
+        return
+    found, index, scattered = maxima(gy, 6)
+    expected = conv2d_weight_grad(scattered, x, *case[1:])
+    blocks, fenced = fence()
+    monkeypatch.setattr(buffers, "empty", fenced)
+    np.testing.assert_array_equal(conv2d_weight_grad(found, x, *case[1:], index), expected)
+    assert len(blocks) >= 3
+    assert all((block[:64] == 12345).all() and (block[-64:] == 12345).all() for block in blocks)
+
+
+def test_maxima_are_taken_where_their_lists_pay() -> None:
+    plain = (1, 1), ((0, 0), (0, 0)), (1, 1)
+    assert takes_maxima((8, 6, 14, 14), (16, 6, 5, 5), *plain, 1, np.dtype(np.float32))
+    assert not takes_maxima((8, 1, 28, 28), (6, 1, 5, 5), *plain, 1, np.dtype(np.float32))
+    assert not takes_maxima((8, 64, 28, 28), (64, 1, 3, 3), *plain, 64, np.dtype(np.float32))
+    assert not takes_maxima((1, 16, 5, 520), (64, 16, 3, 3), *plain, 1, np.dtype(np.float32))
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
 def test_any_geometry(data: st.DataObject, dtype: type) -> None:
@@ -107,6 +140,10 @@ def test_any_geometry(data: st.DataObject, dtype: type) -> None:
     gy, x = operands(2, dtype, *case)
     expected = reference.conv2d_weight_grad(gy.astype(np.float64), x.astype(np.float64), *case[1:])
     assert error(conv2d_weight_grad(gy, x, *case[1:]), expected) <= BOUND[dtype]
+    if min(gy.shape[2:]) > 1 and not groups == c * groups == o * groups:
+        found, index, scattered = maxima(gy, 7)
+        at_maxima = conv2d_weight_grad(found, x, *case[1:], index)
+        np.testing.assert_array_equal(at_maxima, conv2d_weight_grad(scattered, x, *case[1:]))
 
 
 def test_a_long_sum_of_ones_is_cut_into_chains() -> None:

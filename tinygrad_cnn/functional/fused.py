@@ -1,7 +1,7 @@
 """Several operations in one pass over memory, where nobody sees what lies between them.
 
-`nn.Sequential` calls these for runs of its layers. The bits are those of the single operations, forward and backward;
-`singles` lists them, so that a drawing shows what was asked for.
+`nn.Sequential` calls these for runs of its layers. The bits are those of the single operations, forward and backward,
+as long as all numbers are finite; `singles` lists them, so that a drawing shows what was asked for.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from numpy import ndarray
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Geometry, over_pixels
+from tinygrad_cnn.functional.elementwise import FLOAT32
 from tinygrad_cnn.functional.norm import BatchNormFixed
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
 from tinygrad_cnn.kernels import conv_fused as kernel
+from tinygrad_cnn.kernels import conv_weight_grad
 from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
@@ -62,13 +64,25 @@ class ConvRun(Function):
     def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
         if self.run.relu:
             gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
-        if self.run.pool:
-            gy = MaxPoolScatter(self.index, self.convolved).apply(gy)
-        return (
-            Conv2dInputGrad(self.geometry, self.x_shape).apply(gy, w) if self.needs(0) else None,
-            Conv2dWeightGrad(self.geometry, self.w_shape).apply(gy, x) if self.needs(1) else None,
-            over_pixels(gy) if self.needs(2) else None,
-        )
+        scattered, maxima = gy, self.run.pool and type(gy) is ndarray and self.takes_maxima(gy.dtype)
+        if self.run.pool and (self.needs(0) or not maxima):
+            scattered = MaxPoolScatter(self.index, self.convolved).apply(gy)
+        gx = Conv2dInputGrad(self.geometry, self.x_shape).apply(scattered, w) if self.needs(0) else None
+        gw = gb = None
+        if self.needs(1) and maxima:
+            gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, self.index)
+        elif self.needs(1):
+            gw = Conv2dWeightGrad(self.geometry, self.w_shape).apply(scattered, x)
+        if self.needs(2):
+            gb = over_pixels(gy if maxima else scattered)
+        return gx, gw, gb
+
+    def takes_maxima(self, dtype: Any) -> bool:
+        """Say whether the parameters' gradients are summed over the maxima alone: a quarter of the pixels.
+
+        Not in float64: the order of a bias's sum shows there in the last bit.
+        """
+        return dtype == FLOAT32 and conv_weight_grad.takes_maxima(self.x_shape, self.w_shape, *self.geometry, dtype)
 
     @property
     def convolved(self) -> Any:

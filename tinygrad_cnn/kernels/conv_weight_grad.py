@@ -11,6 +11,9 @@ copied channels-last, a strip of rows at a time, in blocks of as many channels a
 layer, all rows p of the window are stacked into the channels of each output row, so that all its taps are neighbours.
 One table says where the window of each pixel of a strip starts, another where each vector of taps lies in a window.
 
+Where 2x2 max pooling follows, gy stands at one pixel of four. There only the maxima are visited, one filter at a time,
+each with a list of its own, in the order of the pixels: the bits are those of a gy with zeros everywhere else.
+
 A depthwise convolution has one filter a channel: there gy is copied channels-last as well, and the lanes are channels.
 
 The work is cut into jobs (unit, part): a unit is a group, or as many of its channels as keep their sums in the cache; a
@@ -19,103 +22,31 @@ part is a share of the strips. The sums of the parts are added in a fixed order.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
-
 import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import device, kernel
-from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
-from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, copy_run, lanes, rows_for
-from tinygrad_cnn.kernels.tile_weight import MOST_VECTORS, transpose, weight_tile
+from tinygrad_cnn.kernels.geometry import Padding, Pair
+from tinygrad_cnn.kernels.strips import strips
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, copy_run, lanes, rows_for
+from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_tile
+from tinygrad_cnn.kernels.vector import (
+    add,
+    equal,
+    fill,
+    indices,
+    inlined,
+    keep,
+    load,
+    load_indices,
+    pick,
+    unequal,
+)  # fmt: skip
 
-# The sums of a unit, and its strip of x, have at most this many numbers each and stay in the second-level cache.
-CACHED = 2**16
-# An image of at most this many output pixels shares its strip with others: a tile should be much deeper than wide.
-SMALL_IMAGE = 64
-
-
-class Strips(NamedTuple):
-    """How the work of one geometry is cut, and where everything lies in the copy of a strip."""
-
-    each: bool  # depthwise: as one filter over all channels, in one group, but lane by lane
-    groups: int
-    filters: int
-    stack: int  # KH where the rows of the window are stacked into the channels, else 1
-    channels: int  # of a block
-    blocks: int  # of a unit
-    units: int
-    parts: int
-    together: int  # images in a strip
-    band: int  # output rows in a strip
-    rows: int  # of the copy
-    pitch: int  # numbers in a row of the copy
-    pixels: np.ndarray  # where the window of each output pixel of a strip starts
-    places: np.ndarray  # where each vector of taps of a unit lies in the window
-    columns: np.ndarray  # where each column of x goes in a row of the copy
-    dense: np.ndarray  # the same for gy, whose pixels follow each other
-    taps: np.ndarray  # (channels of a unit, KH, KW): its lane among the unit's vectors
-
-
-@lru_cache(maxsize=256)
-def _strips(
-    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int,
-    lane: int,
-) -> Strips:  # fmt: skip
-    """Return the strips of one geometry, for vectors of ``lane`` numbers."""
-    n, _, height, width = x_shape
-    o, c, kh, kw = w_shape
-    window = Window((kh, kw), stride, padding, dilation)
-    oh, ow = window.out_size("conv2d", (height, width))
-    (sh, sw), (dh, dw) = stride, dilation
-    each = c == 1 and o == groups > 1
-    if each:
-        c, o, groups = groups, 1, 1
-    # Stacking copies x KH times: it has to fill the vectors much better.
-    stack = kh if not each and 4 * -(-kh * kw * c // lane) <= 3 * kh * -(-kw * c // lane) else 1
-    channels = c if stack > 1 else lane if each else min(c, lane)
-    unit = stack * channels  # numbers in one column of the copy
-    segments, segment = kh // stack, -(-kw * unit // lane)  # a window has so many rows of so many vectors
-    sums = segments * segment * lane * (o // groups)
-    most = max(1, CACHED // max(sums, LONGEST_CHAIN * unit))
-    in_group = -(-c // channels)
-    per_group = -(-in_group // most)
-    blocks = -(-in_group // per_group)
-    units = groups * per_group
-    # Few units make several parts, and few images several bands each, so that all threads have work.
-    parts = -(-threads.PIECES // units)
-    bands = max(-(-oh // max(1, LONGEST_CHAIN // ow)), min(oh, -(-parts // n)))
-    band = -(-oh // bands)
-    together = max(1, min(LONGEST_CHAIN // (oh * ow), n // parts)) if bands == 1 and oh * ow <= SMALL_IMAGE else 1
-    count = -(-n // together) * -(-oh // band)
-    parts = min(count, max(parts, -(-count // LONGEST_CHAIN)))
-    up, reach = (1, 1) if stack > 1 else (sh, (kh - 1) * dh + 1)
-    rows = (band - 1) * up + reach
-    side = -(-window.padded((height, width))[1] // dw)
-    spare = -(-unit // lane) * lane  # for what a transposition spills
-    phase = side * unit + spare
-    pitch = dw * phase
-
-    def place(column: np.ndarray) -> np.ndarray:
-        return column % dw * phase + column // dw * unit
-
-    i, r, j = np.ogrid[:together, :band, :ow]
-    pixels = (i * blocks * rows + r * up) * pitch + place(j * sw)
-    b, p, v = np.ogrid[:blocks, :segments, :segment]
-    places = (b * rows + p * dh) * pitch + v * lane
-    cs, ps, qs = np.ogrid[: blocks * channels, :kh, :kw]
-    b, cs = np.divmod(cs, channels)
-    row, stacked = (0, ps) if stack > 1 else (ps, 0)
-    taps = (b * segments + row) * segment * lane + qs * unit + stacked * channels + cs
-    columns = place(np.arange(-(-width // lane) * lane) + padding[1][0])
-    columns[width:] = pitch - spare
-    dense = np.arange(pixels.size + lane) * lane
-    tables = (table.reshape(-1).astype(np.int64) for table in (pixels, places, columns, dense, taps))
-    return Strips(
-        each, groups, o, stack, channels, blocks, units, parts, together, band, rows, pitch, *tables
-    )  # fmt: skip
+_NO_INDEX = np.empty(0, np.uint8)
+# With fewer vectors in a window the lists of maxima cost as much as the products that they save.
+LEAST_VECTORS = 8
 
 
 @device
@@ -160,28 +91,54 @@ def _gather(
             gw[o + i, tap + t] = sums[first, r, taps[t]]
 
 
+@inlined
+def _choose(
+    gy: ndarray, index: ndarray, at: int, size: int, line: int, sides: ndarray, row: int, right: int, image: int,
+    factors: ndarray, chosen: ndarray, some: int,
+) -> int:  # fmt: skip
+    """Of ``size`` maxima, from ``at`` on, list those in this line of their windows that have a gradient.
+
+    The gradient goes to ``factors``, the place of its pixel to ``chosen``: it is that of the left or the right pixel in
+    ``sides``, from the start of an image on. ``some`` are listed already; return how many are now.
+    """
+    lane = VECTOR_BYTES // gy.itemsize
+    for j in range(0, size, lane):
+        g = load(gy, at + j, 0, size - j, 0.0)
+        where, zero = load_indices(index, at + j, size - j, g), fill(g, 0.0)
+        is_left, is_right = equal(where, indices(g, 2 * line, 0)), equal(where, indices(g, 2 * line + 1, 0))
+        g = pick(is_left, g, pick(is_right, g, zero))
+        left, right_one = load_indices(sides, row + j, lane, g), load_indices(sides, right + row + j, lane, g)
+        place, taken = add(pick(is_left, left, right_one), indices(g, image, 0)), unequal(g, zero)
+        keep(g, taken, factors, some)
+        some += keep(place, taken, chosen, some)
+    return some
+
+
 @kernel(writes="gw acc images panels scratch")
 def _weight_grad(
-    gy: ndarray, x: ndarray, pixels: ndarray, places: ndarray, columns: ndarray, dense: ndarray, taps: ndarray,
-    gw: ndarray, acc: ndarray, images: ndarray, panels: ndarray, gathered: ndarray, scratch: ndarray, each: bool,
-    groups: int, units: int, parts: int, stack: int, channels: int, band: int, sh: int, dh: int, top: int, start: int,
-    stop: int,
+    gy: ndarray, x: ndarray, index: ndarray, pixels: ndarray, sides: ndarray, places: ndarray,
+    columns: ndarray, dense: ndarray, taps: ndarray, gw: ndarray, acc: ndarray, images: ndarray, panels: ndarray,
+    gathered: ndarray, scratch: ndarray, each: bool, groups: int, units: int, parts: int, stack: int, channels: int,
+    band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the jobs start..stop: acc[job] = the sums (filter, vector, lane) of a unit over a part of the images.
 
     Filters come ``height`` at a time; the last block of them overlaps the one before, with rows of its own in acc.
+    Where there is an index gy is that of maxima, and filters come one at a time.
     """
-    n_size, o_size, oh_size, ow_size = gy.shape
+    n_size, o_size, ph_size, pw_size = gy.shape
     _, together, blocks, rows, pitch = images.shape
     _, acc_rows, vectors, lane = acc.shape
     _, height, deep = panels.shape
     c_group, o_group = x.shape[1] // groups, 1 if each else o_size // groups
     per_group, per_block = units // groups, vectors // blocks
     piece = threads.piece_at(start, units * parts)
-    image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), scratch[piece]
+    image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), scratch[piece, 0]
     plane = oh_size * ow_size
     direct = together == 1 and not each
-    factors = gy.reshape(-1) if direct else gathered[piece].reshape(-1)
+    flat = gy.reshape(-1)
+    factors = flat if direct else gathered[piece].reshape(-1)
+    chosen, side = scratch[piece, 1], sides.reshape(-1)
     apart = plane if direct else deep
     up, down = (1, sh) if stack > 1 else (sh, 1)
     reach = rows - (band - 1) * up
@@ -195,8 +152,8 @@ def _weight_grad(
         here = min(blocks, (c_group - c0 + channels - 1) // channels)
         for item in range(items * part // parts, items * (part + 1) // parts):
             n0, oh0 = item // bands * together, item % bands * band
-            count, real = min(together, n_size - n0), min(band, oh_size - oh0)
-            for i in range(count):
+            shown, real = min(together, n_size - n0), min(band, oh_size - oh0)
+            for i in range(shown):
                 for b in range(here):
                     for row in range((real - 1) * up + reach):
                         if row % up < reach:
@@ -206,11 +163,31 @@ def _weight_grad(
                                 ((i * blocks + b) * rows + row) * pitch, columns,
                             )  # fmt: skip
             run = real * ow_size
+            if index.size:
+                for r in range(o_group):
+                    some = 0
+                    for i in range(shown):
+                        top_row = ((n0 + i) * o_size + g * o_group + r) * ph_size
+                        for h in range(oh0, min(oh0 + real, 2 * ph_size)):
+                            some = _choose(
+                                flat, index, (top_row + h // 2) * pw_size, pw_size, h % 2, side,
+                                (h - oh0) * sides.shape[2], sides[0].size, i * blocks * rows * pitch, panel, chosen,
+                                some,
+                            )  # fmt: skip
+                    tiles = (here * per_block + MOST_ALONE - 1) // MOST_ALONE
+                    for tile in range(tiles):
+                        v = here * per_block * tile // tiles
+                        weight_tile(
+                            panel, 0, 0, image, 0, chosen, 0, some, places, v, acc,
+                            ((slot * acc_rows + r) * vectors + v) * lane, 0, 1,
+                            here * per_block * (tile + 1) // tiles - v,
+                        )  # fmt: skip
+                continue
             for block in range(here if each else (o_group + height - 1) // height):
                 low, high = (block * per_block, (block + 1) * per_block) if each else (0, here * per_block)
                 o = c0 + block * lane if each else g * o_group + min(block * height, o_group - height)
                 at = ((n0 * o_size + o) * oh_size + oh0) * ow_size if direct else 0
-                for i in range(count):
+                for i in range(shown):
                     source = (((n0 + i) * o_size + o) * oh_size + oh0) * ow_size
                     if each:
                         for k in range(lane):
@@ -222,12 +199,12 @@ def _weight_grad(
                                 gy, source + r * oh_size * ow_size, panel, r * deep + i * run, run, gy.dtype.type(0)
                             )
                 tiles = (high - low + MOST_VECTORS - 1) // MOST_VECTORS
-                for k in range(0, count * run, LONGEST_CHAIN):
+                for k in range(0, shown * run, LONGEST_CHAIN):
                     for tile in range(tiles):
                         v = low + (high - low) * tile // tiles
                         weight_tile(
                             factors, at + (k * lane if each else k), apart, image, 0, pixels, k,
-                            min(LONGEST_CHAIN, count * run - k), places, v, acc,
+                            min(LONGEST_CHAIN, shown * run - k), places, v, acc,
                             ((slot * acc_rows + (0 if each else block * height)) * vectors + v) * lane,
                             vectors * lane, 0 if each else height, low + (high - low) * (tile + 1) // tiles - v,
                         )  # fmt: skip
@@ -246,30 +223,46 @@ def _collect(
         _gather(acc, u * parts, parts, taps, gw, g * o_group, c * len(taps), o_group, height)
 
 
+def takes_maxima(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    dtype: np.dtype,
+) -> bool:  # fmt: skip
+    """Say whether `conv2d_weight_grad` takes the index of 2x2 max pooling, and is the faster for it."""
+    plan = strips(x_shape, w_shape, stride, padding, dilation, groups, lanes(dtype))
+    return not plan.each and len(plan.places) >= LEAST_VECTORS and plan.out[1] <= LONGEST_CHAIN
+
+
 def conv2d_weight_grad(
-    gy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
-    """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW)."""
+    gy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair,
+    groups: int, index: np.ndarray = _NO_INDEX,
+) -> np.ndarray:  # fmt: skip
+    """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW).
+
+    With the index of 2x2 max pooling (uint8, 2 * row + column), gy (N, O, OH//2, OW//2) is that of the maxima; all
+    other pixels have none, and cost nothing.
+    """
     gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
     if not gy.size or not x.size:
         return np.zeros(w_shape, x.dtype)
     lane = lanes(x.dtype)
     key = x.shape, w_shape, stride, padding, dilation, groups, lane
-    plan = _strips(*key)
+    plan = strips(*key)
     each, groups, o = plan.each, plan.groups, plan.filters
-    height = rows_for(o // groups)
+    height = 1 if index.size else rows_for(o // groups)
     jobs = plan.units * plan.parts
     pieces = threads.pieces_of(jobs)
     slots = jobs if plan.parts > 1 else pieces
     acc = buffers.empty((slots, -(-(o // groups) // height) * height, len(plan.places), lane), x.dtype)
     images = buffers.borrow(("strips", key), (pieces, plan.together, plan.blocks, plan.rows, plan.pitch), x.dtype)
     panels = buffers.empty((pieces, lane if each else height, len(plan.dense)), x.dtype)
-    starts = np.full((pieces, -(-plan.stack * plan.channels // lane) * lane), -1)
+    rows = -(-plan.stack * plan.channels // lane) * lane
+    scratch = np.full((pieces, 2, max(rows, len(plan.dense) if index.size else 0)), -1)
     gw = buffers.empty((o, w_shape[0] // o * w_shape[1] * w_shape[2] * w_shape[3]), x.dtype)
     threads.split(
-        _weight_grad, jobs, gy, x, plan.pixels, plan.places, plan.columns, plan.dense, plan.taps, gw, acc, images,
-        panels, panels, starts, each, groups, plan.units, plan.parts, plan.stack, plan.channels, plan.band, stride[0],
-        dilation[0], padding[0][0], work=gy.size * gw.shape[1] // threads.MULTIPLY_ADDS,
+        _weight_grad, jobs, gy, x, index.reshape(-1), plan.pixels, plan.sides, plan.places, plan.columns,
+        plan.dense, plan.taps, gw, acc, images, panels, panels, scratch, each, groups, plan.units, plan.parts,
+        plan.stack, plan.channels, plan.band, *plan.out, stride[0], dilation[0], padding[0][0],
+        work=gy.size * gw.shape[1] // threads.MULTIPLY_ADDS,
     )  # fmt: skip
     buffers.give_back(("strips", key), images)
     if plan.parts > 1:

@@ -25,7 +25,7 @@ from tinygrad_cnn.kernels.vector import (
     indices,
     inlined,
     load,
-    load_bytes,
+    load_indices,
     multiply,
     odds,
     pick,
@@ -92,7 +92,7 @@ def _to_the_maximum(
             top, out = (plane * height + 2 * i) * width, (plane * oh + i) * ow
             for j in range(0, ow, VECTOR_BYTES // gy.itemsize):
                 g = load(gy, out + j, 0, ow - j, 0.0)
-                where, zero = load_bytes(place, out + j, ow - j, g), fill(g, 0.0)
+                where, zero = load_indices(place, out + j, ow - j, g), fill(g, 0.0)
                 for p in range(2):
                     left = pick(equal(where, indices(g, 2 * p, 0)), g, zero)
                     right = pick(equal(where, indices(g, 2 * p + 1, 0)), g, zero)

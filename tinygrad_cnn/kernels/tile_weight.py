@@ -23,6 +23,8 @@ from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS, Emitter, lanes
 
 # The vectors of b in one tile: with MOST_ROWS rows all accumulators stay in registers.
 MOST_VECTORS = VECTORS[MOST_ROWS]
+# The same in a tile of one row: so many that no multiply-add waits for the one before.
+MOST_ALONE = 6
 
 
 @intrinsic
@@ -63,7 +65,7 @@ def _weight_tile(  # type: ignore[no-untyped-def]
                 emit.store(builder.fadd(emit.load(place), total), place)
 
         selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
-        shapes = [(r, v) for r in range(MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)]
+        shapes = [(r, v) for r in range(MOST_ROWS + 1) for v in range(1, (MOST_ALONE if r == 1 else MOST_VECTORS) + 1)]
         emit.variants(selector, {r * 16 + v: partial(variant, max(r, 1), v, r == 0) for r, v in shapes})
         return context.get_dummy_value()
 

@@ -90,10 +90,14 @@ def _mask(builder: Any, begin: Any, end: Any, count: int) -> Any:
     return builder.and_(builder.not_(bits[0]), bits[1])
 
 
+def _address(context: Any, builder: Any, kind: Any, array: Any, at: Any, vector: ir.VectorType) -> Any:
+    pointer = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+    return builder.bitcast(pointer, vector.as_pointer())
+
+
 def _memory(context: Any, builder: Any, kind: Any, array: Any, at: Any, vector: ir.VectorType, action: str) -> Any:
     """Return the pointer to array[at], and LLVM's masked ``action`` on vectors there."""
-    pointer = builder.gep(context.make_array(kind)(context, builder, array).data, [at])
-    pointer = builder.bitcast(pointer, vector.as_pointer())
+    pointer = _address(context, builder, kind, array, at, vector)
     rest = [pointer.type, ir.IntType(32), ir.VectorType(ir.IntType(1), vector.count)]
     load, store = ir.FunctionType(vector, [*rest, vector]), ir.FunctionType(ir.VoidType(), [vector, *rest])
     letter = "i" if isinstance(vector.element, ir.IntType) else "f"
@@ -138,8 +142,7 @@ def store(v: ndarray, y: ndarray, at: int, end: int) -> None:
 
 
 def _stream(context: Any, builder: Any, kinds: Any, v: Any, array: Any, at: Any) -> Any:
-    pointer = builder.gep(context.make_array(kinds.args[1])(context, builder, array).data, [at])
-    pointer = builder.bitcast(pointer, v.type.as_pointer())
+    pointer = _address(context, builder, kinds.args[1], array, at, v.type)
     stored = builder.store(v, pointer, align=v.type.count * kinds.args[0].element.bitwidth // 8)
     stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
     return context.get_dummy_value()
@@ -154,18 +157,18 @@ def stream(v: ndarray, y: ndarray, at: int) -> None:
     y[at : at + len(v)] = v
 
 
-def _load_bytes(context: Any, builder: Any, kinds: Any, array: Any, at: Any, end: Any, like: Any) -> Any:
+def _load_indices(context: Any, builder: Any, kinds: Any, array: Any, at: Any, end: Any, like: Any) -> Any:
     kind, count = kinds.args[0], kinds.return_type.count
-    pointer, load = _memory(context, builder, kind, array, at, ir.VectorType(BYTE, count), "load")
-    zeros = ir.Constant(ir.VectorType(BYTE, count), [0] * count)
-    mask = _mask(builder, INDEX(0), end, count)
-    found = builder.call(load, [pointer, ir.Constant(ir.IntType(32), 1), mask, zeros])
-    return builder.zext(found, ir.VectorType(INDEX, count))
+    stored, wide = ir.VectorType(context.get_value_type(kind.dtype), count), ir.VectorType(INDEX, count)
+    pointer, load = _memory(context, builder, kind, array, at, stored, "load")
+    zeros, align = ir.Constant(stored, [0] * count), ir.Constant(ir.IntType(32), kind.dtype.bitwidth // 8)
+    found = builder.call(load, [pointer, align, _mask(builder, INDEX(0), end, count), zeros])
+    return found if stored == wide else builder.zext(found, wide)
 
 
-@_operation(lambda x, at, end, like: _indices_like(like), _load_bytes)
-def load_bytes(x: ndarray, at: int, end: int, like: ndarray) -> ndarray:
-    """Return the indices that were stored as bytes at x[at + lane] for lane < end, as many as ``like`` has lanes."""
+@_operation(lambda x, at, end, like: _indices_like(like), _load_indices)
+def load_indices(x: ndarray, at: int, end: int, like: ndarray) -> ndarray:
+    """Return the indices, stored as bytes or int64, at x[at + lane] for lane < end; as many lanes as ``like`` has."""
     vector = np.zeros(len(like), np.int64)
     end = max(0, min(end, len(like)))
     vector[:end] = x[at : at + end]
@@ -237,21 +240,48 @@ def wins(value: ndarray, best: ndarray) -> ndarray:
     return (value > best) | np.isnan(value)
 
 
-def _equal(context: Any, builder: Any, kinds: Any, a: Any, b: Any) -> Any:
-    return builder.icmp_signed("==", a, b)
-
-
-@_operation(lambda a, b: Vector(types.boolean, a.count), _equal)
+@_operation(
+    lambda a, b: Vector(types.boolean, a.count), lambda context, builder, kinds, a, b: builder.icmp_signed("==", a, b)
+)
 def equal(a: ndarray, b: ndarray) -> ndarray:
     """Return in which lanes two vectors of indices are equal."""
     return a == b
 
 
-def _pick(context: Any, builder: Any, kinds: Any, mask: Any, a: Any, b: Any) -> Any:
-    return builder.select(mask, a, b)
+@_operation(
+    lambda a, b: Vector(types.boolean, a.count),
+    lambda context, builder, kinds, a, b: builder.fcmp_unordered("!=", a, b),
+)
+def unequal(a: ndarray, b: ndarray) -> ndarray:
+    """Return in which lanes two vectors of numbers differ; NaN differs from everything."""
+    return a != b
 
 
-@_operation(lambda mask, a, b: a, _pick)
+def _keep(context: Any, builder: Any, kinds: Any, v: Any, mask: Any, array: Any, at: Any) -> Any:
+    stored, number = v.type, f"f{kinds.args[2].dtype.bitwidth}"
+    if stored.element == INDEX:  # in 32 bits they are one vector, as the compiler needs it
+        number, v = "i32", builder.trunc(v, ir.VectorType(ir.IntType(32), stored.count))
+    kind = ir.FunctionType(v.type, [v.type, mask.type, v.type])
+    name = f"llvm.experimental.vector.compress.v{stored.count}{number}"
+    compress = cgutils.get_or_insert_function(builder.module, kind, name)
+    v = builder.call(compress, [v, mask, ir.Constant(v.type, ir.Undefined)])
+    pointer = _address(context, builder, kinds.args[2], array, at, stored)
+    v = v if v.type == stored else builder.zext(v, stored)
+    builder.store(v, pointer, align=kinds.args[2].dtype.bitwidth // 8)
+    return builder.zext(builder.ctpop(builder.bitcast(mask, ir.IntType(stored.count))), INDEX)
+
+
+@_operation(lambda v, mask, y, at: types.int64, _keep)
+def keep(v: ndarray, mask: ndarray, y: ndarray, at: int) -> int:
+    """Write the lanes of the mask next to each other to y[at:], and anything behind them; return how many they are.
+
+    Indices must be less than 2**31, and y must have room for a whole vector.
+    """
+    y[at : at + len(v)] = np.concatenate((v[mask], v[~mask]))
+    return int(mask.sum())
+
+
+@_operation(lambda mask, a, b: a, lambda context, builder, kinds, mask, a, b: builder.select(mask, a, b))
 def pick(mask: ndarray, a: ndarray, b: ndarray) -> ndarray:
     """Return a in the lanes of the mask, b in the others."""
     return np.where(mask, a, b)
@@ -267,11 +297,7 @@ def add(a: ndarray, b: ndarray) -> ndarray:
     return a + b
 
 
-def _scale(context: Any, builder: Any, kinds: Any, a: Any, b: Any) -> Any:
-    return builder.fmul(a, b)
-
-
-@_operation(lambda a, b: a, _scale)
+@_operation(lambda a, b: a, lambda context, builder, kinds, a, b: builder.fmul(a, b))
 def multiply(a: ndarray, b: ndarray) -> ndarray:
     """Return a * b."""
     return a * b

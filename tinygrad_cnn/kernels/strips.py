@@ -1,0 +1,103 @@
+"""How the work of a weight gradient is cut into strips, and where everything lies in them (conv_weight_grad.py)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygrad_cnn.kernels import threads
+from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
+
+# The sums of a unit, and its strip of x, have at most this many numbers each and stay in the second-level cache.
+CACHED = 2**16
+# An image of at most this many output pixels shares its strip with others: a tile should be much deeper than wide.
+SMALL_IMAGE = 64
+
+
+class Strips(NamedTuple):
+    """How the work of one geometry is cut, and where everything lies in the copy of a strip."""
+
+    each: bool  # depthwise: as one filter over all channels, in one group, but lane by lane
+    groups: int
+    filters: int
+    stack: int  # KH where the rows of the window are stacked into the channels, else 1
+    channels: int  # of a block
+    blocks: int  # of a unit
+    units: int
+    parts: int
+    together: int  # images in a strip
+    band: int  # output rows in a strip
+    rows: int  # of the copy
+    pitch: int  # numbers in a row of the copy
+    out: Pair
+    pixels: np.ndarray  # where the window of each output pixel of a strip starts
+    sides: np.ndarray  # (2, rows of a strip, 2x2 windows): the same of the left and the right pixel of each window
+    places: np.ndarray  # where each vector of taps of a unit lies in the window
+    columns: np.ndarray  # where each column of x goes in a row of the copy
+    dense: np.ndarray  # the same for gy, whose pixels follow each other
+    taps: np.ndarray  # (channels of a unit, KH, KW): its lane among the unit's vectors
+
+
+@lru_cache(maxsize=256)
+def strips(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    lane: int,
+) -> Strips:  # fmt: skip
+    """Return the strips of one geometry, for vectors of ``lane`` numbers."""
+    n, _, height, width = x_shape
+    o, c, kh, kw = w_shape
+    window = Window((kh, kw), stride, padding, dilation)
+    oh, ow = window.out_size("conv2d", (height, width))
+    (sh, sw), (dh, dw) = stride, dilation
+    each = c == 1 and o == groups > 1
+    if each:
+        c, o, groups = groups, 1, 1
+    # Stacking copies x KH times: it has to fill the vectors much better.
+    stack = kh if not each and 4 * -(-kh * kw * c // lane) <= 3 * kh * -(-kw * c // lane) else 1
+    channels = c if stack > 1 else lane if each else min(c, lane)
+    unit = stack * channels  # numbers in one column of the copy
+    segments, segment = kh // stack, -(-kw * unit // lane)  # a window has so many rows of so many vectors
+    sums = segments * segment * lane * (o // groups)
+    most = max(1, CACHED // max(sums, LONGEST_CHAIN * unit))
+    in_group = -(-c // channels)
+    per_group = -(-in_group // most)
+    blocks = -(-in_group // per_group)
+    units = groups * per_group
+    # Few units make several parts, and few images several bands each, so that all threads have work.
+    parts = -(-threads.PIECES // units)
+    bands = max(-(-oh // max(1, LONGEST_CHAIN // ow)), min(oh, -(-parts // n)))
+    band = -(-oh // bands)
+    together = max(1, min(LONGEST_CHAIN // (oh * ow), n // parts)) if bands == 1 and oh * ow <= SMALL_IMAGE else 1
+    count = -(-n // together) * -(-oh // band)
+    parts = min(count, max(parts, -(-count // LONGEST_CHAIN)))
+    up, reach = (1, 1) if stack > 1 else (sh, (kh - 1) * dh + 1)
+    rows = (band - 1) * up + reach
+    side = -(-window.padded((height, width))[1] // dw)
+    spare = -(-unit // lane) * lane  # for what a transposition spills
+    phase = side * unit + spare
+    pitch = dw * phase
+
+    def place(column: np.ndarray) -> np.ndarray:
+        return column % dw * phase + column // dw * unit
+
+    i, r, j = np.ogrid[:together, :band, :ow]
+    pixels = (i * blocks * rows + r * up) * pitch + place(j * sw)
+    b, p, v = np.ogrid[:blocks, :segments, :segment]
+    places = (b * rows + p * dh) * pitch + v * lane
+    cs, ps, qs = np.ogrid[: blocks * channels, :kh, :kw]
+    b, cs = np.divmod(cs, channels)
+    row, stacked = (0, ps) if stack > 1 else (ps, 0)
+    taps = (b * segments + row) * segment * lane + qs * unit + stacked * channels + cs
+    columns = place(np.arange(-(-width // lane) * lane) + padding[1][0])
+    columns[width:] = pitch - spare
+    sides = pixels[0, :, : ow // 2 * 2].reshape(band, -1, 2).transpose(2, 0, 1)
+    dense = np.arange(together * band * ow + lane) * lane
+    tables = (table.reshape(-1).astype(np.int64) for table in (pixels, places, columns, dense, taps))
+    pixels, *rest = tables
+    return Strips(
+        each, groups, o, stack, channels, blocks, units, parts, together, band, rows, pitch, (oh, ow), pixels,
+        np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane)))), *rest
+    )  # fmt: skip
