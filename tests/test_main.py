@@ -135,8 +135,21 @@ def test_summary_shows_a_network(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("lenet5", "(1, 28, 28): 61,706"), ("lenet5_1998", "(1, 32, 32)"), ("simpleconvnet", "(1, 28, 28): 433,890"),
+     ("efficientnet_lite0", "(3, 224, 224): 4,652,008"), ("SPPHead", "(256, 13, 13)")],
+)  # fmt: skip
+def test_summary_knows_the_size_that_a_network_is_made_for(
+    capsys: pytest.CaptureFixture[str], name: str, parameters: str
+) -> None:
+    assert main(["summary", name]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"one input {parameters}")
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["fastrcnnhead"], "no network 'fastrcnnhead'"),  # it takes boxes, too
         (["resnet51"], "summary: no network 'resnet51'; there are alexnet"),
         (["vgg"], "vgg16"),  # VGG itself asks for a depth
         (["lenet5", "--input", "1x28"], "summary: --input takes sizes such as 1,28,28, got '1x28'"),

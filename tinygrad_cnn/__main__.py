@@ -27,6 +27,7 @@ from tinygrad_cnn.training.progress import announced_compilation
 from tinygrad_cnn.viz import draw_graph
 
 MODELS = {"LeNet5": LeNet5}
+SIZES = {"LeNet5": "1,28,28", "LeNet5_1998": "1,32,32", "SimpleConvNet": "1,28,28", "SPPHead": "256,13,13"}
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -75,9 +76,8 @@ def show(names: Sequence[str], probabilities: np.ndarray) -> None:
 def draw(arguments: argparse.Namespace) -> int:
     """Draw the graph of one training step of a network: images, loss, and the way the gradients take."""
     model = _network("draw", arguments.network)()
-    small = isinstance(model, LeNet5)
-    size = _sizes("draw", arguments.input or ("1,28,28" if small else "3,224,224"))
-    count = arguments.batch if arguments.batch is not None else 32 if small else 2
+    size = _sizes("draw", arguments.input, model)
+    count = arguments.batch if arguments.batch is not None else 32 if isinstance(model, LeNet5) else 2
     whole("draw", "--batch", count, 1)
     images = sample_input("draw", model, size, count, np.random.default_rng(0))
     with trace(model) as t:
@@ -97,27 +97,33 @@ def draw(arguments: argparse.Namespace) -> int:
 
 def summarize(arguments: argparse.Namespace) -> int:
     """Show the layers of a classic network with their sizes and costs."""
-    print(summary(_network("summary", arguments.network)(), _sizes("summary", arguments.input)))
+    model = _network("summary", arguments.network)()
+    print(summary(model, _sizes("summary", arguments.input, model)))
     return 0
 
 
 def _network(command: str, name: str) -> Callable[[], Any]:
     networks = {known.lower(): getattr(models, known) for known in models.__all__}
-    networks = {known: network for known, network in networks.items() if _needs_no_argument(network)}
-    if name.lower() not in networks:
-        raise ValueError(f"{command}: no network {name!r}; there are {', '.join(sorted(networks))}")
-    return networks[name.lower()]
+    networks = {known: network for known, network in networks.items() if _takes_one_image(network)}
+    for known, network in networks.items():
+        if known.replace("_", "") == name.lower().replace("_", ""):  # efficientnet_lite0, as in hub, too
+            return network
+    raise ValueError(f"{command}: no network {name!r}; there are {', '.join(sorted(networks))}")
 
 
-def _sizes(command: str, text: str) -> list[int]:
+def _sizes(command: str, text: str | None, model: object) -> list[int]:
+    text = SIZES.get(type(model).__name__, "3,224,224") if text is None else text
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(f"{command}: --input takes sizes such as 1,28,28, got {text!r}") from None
 
 
-def _needs_no_argument(network: Callable[..., Any]) -> bool:
-    return all(p.default is not p.empty for p in signature(network).parameters.values())
+def _takes_one_image(network: Callable[..., Any]) -> bool:
+    if any(p.default is p.empty for p in signature(network).parameters.values()):
+        return False
+    forward = getattr(network, "forward", None)  # of a class
+    return forward is None or len(signature(forward).parameters) == 2  # self and the image
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -178,12 +184,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--depth", type=int, help="draw modules nested this deep as one box each")
     command.add_argument("--show", nargs="+", default=[], metavar="FACT", help="time, memory, gradients, thumbnails")
     command.add_argument("--batch", type=int, help="images in the batch: 32 for lenet5 by default, else 2")
-    command.add_argument("--input", help="the size of one image: 1,28,28 for lenet5 by default, else 3,224,224")
+    command.add_argument("--input", help="the size of one image: by default what the network is made for")
     command.set_defaults(run=draw)
 
     command = commands.add_parser("summary", help="show the layers of a network: sizes, costs, what a unit sees")
     command.add_argument("network", help="one of tinygrad_cnn.models, such as lenet5, vgg16 or resnet50")
-    command.add_argument("--input", default="3,224,224", help="the size of one image: channels,height,width")
+    command.add_argument(
+        "--input", help="the size of one image, channels,height,width: by default what the network is made for"
+    )
     command.set_defaults(run=summarize)
 
     command = commands.add_parser("check", help="compare kernels, references and numerical gradients")
