@@ -133,6 +133,16 @@ def test_a_layer_that_does_more_is_left_alone(trained):
     assert fuse_batchnorm(model, (2, 4, 5)).changes[0].startswith("1: stays, no layer")
 
 
+def test_a_normalisation_that_does_more_is_left_alone(trained):
+    class Doubled(nn.BatchNorm2d):
+        def forward(self, input):
+            return super().forward(input) * 2
+
+    model = trained(nn.Sequential(nn.Conv2d(2, 3, 1), Doubled(3), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)))
+    fused = fuse_batchnorm(model, (2, 4, 5))
+    assert fused.changes == ["1: stays, a Doubled computes more than batch normalisation", "3: folded into 2"]
+
+
 def test_frozen_weights_stay_frozen():
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)).requires_grad_(False)
     assert not any(p.requires_grad for p in fuse_batchnorm(model, (2, 4, 5)).model.parameters())

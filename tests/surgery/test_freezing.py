@@ -140,3 +140,44 @@ def test_statistics_of_the_batch_in_training_are_an_error(monkeypatch):
     monkeypatch.setitem(freezing._FROZEN, nn.BatchNorm2d, Wrong)
     with pytest.raises(RuntimeError, match=r"in training \['backbone\.1'\] would use the statistics of the batch"):
         freeze(network(), (2, 4, 4), "backbone")
+
+
+class Heads(nn.Module):
+    """Two heads in training, one in evaluation; it may also be one that nothing is proven of."""
+
+    def __init__(self, broken=False):
+        self.conv, self.norm, self.head, self.broken = nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.Linear(3, 2), broken
+
+    def forward(self, x):
+        if self.broken and self.training:
+            raise ValueError("only for prediction")
+        y = self.head(self.norm(self.conv(x)).mean((2, 3)))
+        return (y, y * 2) if self.training else y
+
+
+def test_networks_with_several_heads_in_training():
+    assert freeze(Heads(), (2, 4, 5), "conv").changes == ["conv.weight: frozen", "conv.bias: frozen"]
+
+
+def test_without_a_proof_the_model_is_as_it_was():
+    model = Heads(broken=True)
+    model.head.bias.requires_grad_(False)
+    with pytest.raises(ValueError, match="only for prediction"):
+        freeze(model, (2, 4, 5))
+    assert type(model.norm) is nn.BatchNorm2d
+    assert model.norm.training
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["head.bias"]
+
+
+def test_shared_parts_are_frozen_by_each_of_their_names():
+    def shared():
+        norm, first, second = nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+        second.weight = first.weight
+        return nn.Sequential(nn.Sequential(first, norm), nn.Sequential(second, norm))
+
+    assert freeze(shared(), (2, 4, 5), "1").changes == [
+        "0.0.weight: frozen", "0.1.weight: frozen", "0.1.bias: frozen", "1.0.bias: frozen",
+        "0.1: keeps its running statistics",
+    ]  # fmt: skip
+    assert freeze(shared(), (2, 4, 5), "1.0.weight").changes == ["0.0.weight: frozen"]
+    assert len(freeze(shared(), (2, 4, 5), "").changes) == 6  # the name of the model itself

@@ -65,7 +65,9 @@ def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
         call = next((call for call in calls if call.path == path and isinstance(call.function, BatchNormFixed)), None)
         before = call.sources[0] if call else None
         layer: Any = modules.get(before.path) if before else None
-        if before is None or not _is_foldable(layer):
+        if not _computes(norm, (BatchNorm,)):
+            changes.append(f"{path}: stays, a {type(norm).__name__} computes more than batch normalisation")
+        elif before is None or not _computes(layer, _LAYERS):
             changes.append(f"{path}: stays, no layer that is a convolution or linear comes directly before it")
         elif len(before.shape) != layer.weight.ndim:
             changes.append(f"{path}: stays, its channels are not those of {before.path}, which gives {before.shape}")
@@ -84,9 +86,9 @@ def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
     return Surgery(new, changes, error, spread, max(alone))
 
 
-def _is_foldable(layer: Any) -> bool:
-    """Say whether a module computes what one of the known layers does, and nothing more."""
-    return "forward" not in vars(layer) and any(type(layer).forward is kind.forward for kind in _LAYERS)
+def _computes(layer: Any, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Say whether a module computes what one of these layers does, and nothing more."""
+    return "forward" not in vars(layer) and any(type(layer).forward is kind.forward for kind in kinds)
 
 
 def _fold(layer: Any, norm: Any) -> None:

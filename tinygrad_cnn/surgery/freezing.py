@@ -12,6 +12,7 @@ from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.functional import sum
 from tinygrad_cnn.functional.norm import BatchNorm
 from tinygrad_cnn.surgery.proof import Surgery, prove, run, sample
+from tinygrad_cnn.tensor import Tensor
 from tinygrad_cnn.tracing import Trace, trace
 
 
@@ -63,7 +64,7 @@ def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
     Raises:
         ValueError: the model has no part of this name, or the batch normalisation in it has no running statistics.
         RuntimeError: a result anywhere in the network is not the same, to the bit, or training would use the statistics
-            of batches, or a backward pass reached or changed what is frozen.
+            of batches, or a backward pass reached or changed what is frozen. The model is then as it was.
 
     >>> model = nn.Sequential({"backbone": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), "head": nn.Linear(4, 2)})
     >>> freeze(model, (3,), "backbone").changes
@@ -73,33 +74,55 @@ def freeze(model: nn.Module, input_size: Any, *names: str) -> Surgery:
     ['head.weight', 'head.bias']
     """
     images = sample("freeze", model, input_size)
-    parameters, modules = dict(model.named_parameters()), dict(model.named_modules())
-    for name in names:
-        if name not in parameters and name not in modules:
-            raise ValueError(f"freeze: the model has no part {name!r}; it has {', '.join(filter(None, modules))}")
-    below = lambda path: not names or any(path == name or path.startswith(f"{name}.") for name in names)
-    norms: dict[str, Any] = {
-        path: module for path, module in modules.items() if type(module) in _FROZEN and below(path)
-    }
+    chosen = _chosen(model, names)
+    parameters = {name: p for name, p in model.named_parameters() if id(p) in chosen}
+    modules = {path: module for path, module in model.named_modules() if id(module) in chosen}
+    norms: dict[str, Any] = {path: module for path, module in modules.items() if type(module) in _FROZEN}
     for path, norm in norms.items():
         if norm.running_mean is None:
             raise ValueError(f"freeze: {path} has no running statistics to keep to: track_running_stats=False")
     for path, module in modules.items():
         moves = getattr(module, "running_mean", None) is not None and not isinstance(module, _StaysInEvaluation)
-        if below(path) and path not in norms and moves:
+        if path not in norms and moves:
             raise ValueError(
                 f"freeze: {path} is a {type(module).__name__}, whose running statistics would go on moving; give it "
                 "track_running_stats=False"
             )
     before, calls = run(model, images), record_calls(model, images)
-    for norm in norms.values():
-        norm.__class__ = _FROZEN[type(norm)]
-    frozen = {name: parameter.requires_grad_(False) for name, parameter in parameters.items() if below(name)}
-    error, spread = prove("freeze", before, run(model, images), "before and after")
-    _prove_same(calls, record_calls(model, images))
-    _prove_still(model, images, list(frozen), list(norms))
-    changes = [f"{name}: frozen" for name in frozen] + [f"{path}: keeps its running statistics" for path in norms]
+    kinds, flags = [type(norm) for norm in norms.values()], [p.requires_grad for p in parameters.values()]
+    try:
+        for norm in norms.values():
+            norm.__class__ = _FROZEN[type(norm)]
+        for p in parameters.values():
+            p.requires_grad_(False)
+        error, spread = prove("freeze", before, run(model, images), "before and after")
+        _prove_same(calls, record_calls(model, images))
+        _prove_still(model, images, list(parameters), list(norms))
+    except BaseException:
+        for norm, kind in zip(norms.values(), kinds, strict=True):
+            norm.__class__ = kind
+        for p, flag in zip(parameters.values(), flags, strict=True):
+            p.requires_grad_(flag)
+        raise
+    changes = [f"{name}: frozen" for name in parameters] + [f"{path}: keeps its running statistics" for path in norms]
     return Surgery(model, changes, error, spread, 0.0)
+
+
+def _chosen(model: nn.Module, names: tuple[str, ...]) -> set[int]:
+    """Return the ids of the modules and parameters of these names and below: what is shared has several names."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    parts: dict[str, Any] = {**modules}
+    for path, module in modules.items():
+        parts.update(module.named_parameters(path, recurse=False))
+    for name in names:
+        if name not in parts:
+            raise ValueError(f"freeze: the model has no part {name!r}; it has {', '.join(filter(None, modules))}")
+    all_of_it = not names or "" in names
+    return {
+        id(part)
+        for path, part in parts.items()
+        if all_of_it or any(path == name or path.startswith(f"{name}.") for name in names)
+    }
 
 
 def _prove_same(before: Trace, after: Trace) -> None:
@@ -117,8 +140,10 @@ def _prove_still(model: nn.Module, images: Any, frozen: list[str], norms: list[s
     trial.zero_grad()
     with trace(trial) as calls:
         y = trial(images)
-    if y.requires_grad:
-        sum(y).backward()
+    results = y if isinstance(y, tuple | list) else [y]  # in training some networks have several heads
+    for result in results:
+        if isinstance(result, Tensor) and result.requires_grad:
+            sum(result).backward(retain_graph=True)
     parameters = dict(trial.named_parameters())
     reached = [name for name in frozen if parameters[name].grad is not None]
     state, found = model.state_dict(), trial.state_dict()
