@@ -99,6 +99,7 @@ def test_the_same_piece_may_be_used_twice() -> None:
         (lambda x: F.unflatten(x, 0, (3, 2)), ValueError, r"unflatten: dim 0 has size 4, which \(3, 2\) do not fill"),
         (lambda x: F.unflatten(x, 0, (3, -1)), ValueError, "do not fill"),
         (lambda x: F.unflatten(x, 0, (-1, -1)), ValueError, "do not fill"),
+        (lambda x: F.unflatten(x, 0, 3), ValueError, r"which \(3,\) do not fill"),
         (lambda x: F.pixel_shuffle(x, 2), ValueError, r"needs \(..., C, H, W\), got shape \(4, 6\)"),
         (lambda x: F.pixel_shuffle(x[None], 2), ValueError, r"1 channels are no multiple of upscale_factor\*\*2 = 4"),
         (lambda x: F.pixel_shuffle(x[None], 0), ValueError, "the factor must be at least 1, got 0"),

@@ -27,6 +27,13 @@ def test_padding_value() -> None:
     assert y.tolist() == [[-np.inf, 1, 1]]
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">f4"])
+def test_arrays_of_floats_without_a_kernel_are_left_to_numpy(dtype: Any) -> None:
+    x = np.array([[1.0, 2.0]]).astype(dtype)
+    assert F.cat([x, x], 1).tolist() == [[1, 2, 1, 2]]
+    assert F.pad(x, (1, 0)).tolist() == [[0, 1, 2]]
+
+
 @pytest.mark.parametrize("join", [F.cat, F.stack])
 def test_integers_meet_float32_as_float32(join: Any) -> None:
     i, f = np.arange(3), Tensor(np.ones(3, np.float32), requires_grad=True)

@@ -268,6 +268,12 @@ def test_a_label_out_of_range_is_named(f: Any, label: int) -> None:
         (lambda: F.cross_entropy(ZEROS, [0, 1], np.ones(3, np.float32)), TypeError, "input float64, weight float32"),
         (lambda: F.cross_entropy(ZEROS, ZEROS.astype(np.float32)), TypeError, "input float64, target float32"),
         (lambda: F.cross_entropy(ZEROS, ZEROS, ignore_index=1), ValueError, "ignore_index 1 is a label"),
+        (
+            lambda: F.nll_loss(ZEROS, [0, 1], ignore_index=1.5),
+            TypeError,
+            "nll_loss: ignore_index must be an int, got 1.5",
+        ),
+        (lambda: F.nll_loss(ZEROS, [0, 1], ignore_index=None), TypeError, "nll_loss: ignore_index must be an int"),
         (lambda: F.cross_entropy(ZEROS, [0, 1], label_smoothing=1.5), ValueError, "from 0 to 1, got 1.5"),
         (lambda: F.cross_entropy(ZEROS, [0, 1], reduction="avg"), ValueError, "'mean', 'sum' or 'none', got 'avg'"),
         (lambda: F.cross_entropy(np.zeros((2, 3), int), [0, 1]), TypeError, "cross_entropy: needs float32 or float64"),

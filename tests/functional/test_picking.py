@@ -45,6 +45,16 @@ def test_take_along_axis_is_numpys(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(
         F.take_along_axis(x[:1], rng.integers(0, 4, (3, 1, 1)) * 0, 1), np.repeat(x[:1, :1], 3, 0)
     )
+    assert F.take_along_axis(np.arange(300.0), np.array([-1, 5], np.int8), 0).tolist() == [299, 5]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">f4"])
+def test_arrays_of_floats_without_a_kernel_are_left_to_numpy(dtype: Any) -> None:
+    x = np.array([[1.0, 3.0, 2.0]]).astype(dtype)
+    assert F.gather(x, 1, np.array([[2, 0]])).tolist() == [[2, 1]]
+    assert F.cumsum(x, 1).tolist() == [[1, 4, 6]]
+    assert F.topk(x, 1)[0].tolist() == [[3]]
+    assert F.max(x, 1)[0].tolist() == [3]
 
 
 def test_derivatives(rng: np.random.Generator, derivatives: Callable[..., None]) -> None:

@@ -128,7 +128,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     >>> unflatten(np.zeros((8, 400)), 1, (16, 5, -1)).shape
     (8, 16, 5, 5)
     """
-    at, parts = axis_index("unflatten", dim, ndim_of("unflatten", input)), whole_sizes("unflatten", tuple(sizes))
+    at, parts = axis_index("unflatten", dim, ndim_of("unflatten", input)), whole_sizes("unflatten", (sizes,))
     n, known = input.shape[at], math.prod(size for size in parts if size != -1)
     if parts.count(-1) > 1 or min(parts, default=0) < -1 or (known != n if -1 not in parts else not known or n % known):
         raise ValueError(f"{place('unflatten')}: dim {at} has size {n}, which {parts} do not fill")

@@ -157,9 +157,10 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     0.4581
     """
     op = "nll_loss"
+    ignore_index = whole(op, "ignore_index", ignore_index, -(2**63))
     x, labels = _scores_and_target(op, input, target, weight, reduction)
     labels = checked_labels(op, labels, x.shape[1], ignore_index)
-    y = NLLLoss(int(ignore_index), reduction).apply(x, labels, weight)
+    y = NLLLoss(ignore_index, reduction).apply(x, labels, weight)
     return _without_batch(y, input, reduction)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable
+from tinygrad_cnn.functional.elementwise import FLOAT32, FLOAT64
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.shape import Shape, axis_index, expand, ndim_of
 from tinygrad_cnn.kernels import along as kernel
@@ -28,7 +29,7 @@ class Gather(Function):
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
         corner = _corner(x, self.index, self.axis)
-        pick = kernel.gather if x.dtype.kind == "f" else np.take_along_axis
+        pick = kernel.gather if x.dtype in (FLOAT32, FLOAT64) else np.take_along_axis
         return pick(corner, self.index, self.axis)
 
     def grad_x(self, gy: Any) -> Any:
@@ -164,6 +165,9 @@ def take_along_axis(arr: Any, indices: Any, axis: int = -1) -> Any:
             f"{place(op)}: indices {array.shape} and array {arr.shape} must agree or be 1 except along axis {at}"
         ) from None
     common[at] = array.shape[at]
-    array = np.broadcast_to(np.where(array < 0, array + size, array) if array.dtype.kind == "i" else array, common)
+    if array.dtype.kind == "i":
+        array = array.astype(np.int64, copy=False)  # int8 may hold -1, but not the index it stands for
+        array = np.where(array < 0, array + size, array)
+    array = np.broadcast_to(array, common)
     common[at] = size
     return Gather(*_checked_index(op, array, tuple(common), at)).apply(expand(arr, common))
