@@ -164,6 +164,8 @@ def test_a_device_function_runs_inside_a_kernel() -> None:
     def half(x):
         return x / 2
 
+    assert half(x=3.0) == half(3.0) == 1.5
+
     @kernel
     def halves(x, y):
         for i in range(x.size):

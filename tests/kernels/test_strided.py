@@ -37,6 +37,13 @@ def test_every_second_number_is_read_and_written_and_no_other(dtype, count):
         assert np.isfinite(found).sum() == count
 
 
+def test_a_run_of_less_than_none_writes_nothing():
+    for run in (_join, lambda x, y, *rest: _join_run_twin(x, rest[0], y, *rest[1:])):
+        y = np.full(60, np.nan)
+        run(np.ones(60), y, 1, 50, -20)
+        assert np.isnan(y).all()
+
+
 def test_the_twins_serve_without_the_compiler():
     program = (
         "from tinygrad_cnn.kernels import strided as s\n"

@@ -145,9 +145,9 @@ class Device:
         update_wrapper(self, function)
         self.function, self.options = function, options
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it in Python, as kernels do that are not compiled."""
-        return self.function(*args)
+        return self.function(*args, **kwargs)
 
     @cached_property
     def dispatcher(self) -> Any:

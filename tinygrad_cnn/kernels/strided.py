@@ -81,6 +81,7 @@ def _split_run_twin(source: Any, source_start: int, target: Any, target_start: i
 
 
 def _join_run_twin(source: Any, source_start: int, target: Any, target_start: int, count: int) -> None:
+    count = max(count, 0)
     target.reshape(-1)[target_start : target_start + 2 * count : 2][:count] = source.reshape(-1)[source_start:][:count]
 
 

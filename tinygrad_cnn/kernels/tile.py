@@ -310,6 +310,7 @@ def _inner_tile_twin(
 def _copy_run_twin(
     source: np.ndarray, source_start: int, target: np.ndarray, target_start: int, count: int, plus: float
 ) -> None:
+    count = max(count, 0)
     target.reshape(-1)[target_start : target_start + count] = source.reshape(-1)[source_start:][:count] + plus
 
 
