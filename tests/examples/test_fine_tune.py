@@ -13,8 +13,9 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "fine_tune.py"
 def test_quick_scores_both_on_the_whole_test_set(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["fine_tune.py", "--quick", "--seeds", "3"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
-    head, seed, *means = capsys.readouterr().out.splitlines()
+    head, note, seed, *means = capsys.readouterr().out.splitlines()
     assert head == "synthetic digits: 4 images a class, 1 epochs, % right of 40 test images"
+    assert "chance" in note
     scores = re.fullmatch(r"seed 3: fine-tuned ([\d.]+), from scratch ([\d.]+)", seed).groups()
     assert [line.split(":")[0] for line in means] == ["fine-tuned", "from scratch"]
     assert all(f"mean {score}, " in line for score, line in zip(scores, means, strict=True))
