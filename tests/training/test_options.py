@@ -14,6 +14,11 @@ def read(*words: str) -> Options:
     return read_options("Train.", ["mnist", "synthetic"], DEFAULTS, QUICK, words)
 
 
+@pytest.fixture(autouse=True)
+def no_runs_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def test_defaults_and_the_folder() -> None:
     assert read() == Options(DEFAULTS, Path("runs/mnist-seed0"), False, None, 0)
 
