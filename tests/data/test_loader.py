@@ -228,6 +228,12 @@ def test_a_bad_batch_size_is_refused(batch_size: Any) -> None:
         DataLoader(np.arange(3), batch_size)
 
 
+@pytest.mark.parametrize("dataset", [(np.zeros((3, 2)), np.arange(3)), [0, 1, 2]])
+def test_a_dataset_takes_arrays_of_indices(dataset: Any) -> None:
+    with pytest.raises(TypeError, match=rf"DataLoader: dataset\[indices\] .* no {type(dataset).__name__} does"):
+        DataLoader(dataset, 2)
+
+
 def test_a_seed_is_not_a_generator() -> None:
     with pytest.raises(TypeError, match=r"DataLoader: generator must be a numpy.random.Generator, .* got int"):
         DataLoader(np.arange(3), generator=0)

@@ -35,7 +35,7 @@ class DataLoader:
     Raises:
         ValueError: A ``batch_size`` that is not a positive int; a ``sampler`` and ``shuffle``.
         TypeError: A ``generator`` that is not a `numpy.random.Generator`, a ``transform`` that cannot be called, a
-            ``sampler`` without a length or indices.
+            ``sampler`` without a length or indices, or a ``dataset`` that is a tuple or list.
 
     >>> loader = DataLoader(np.arange(10), batch_size=4)
     >>> len(loader), list(loader)
@@ -55,6 +55,11 @@ class DataLoader:
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be a positive int, got {batch_size!r}")
         check_generator(generator, "DataLoader")
+        if isinstance(dataset, (tuple, list)):
+            raise TypeError(
+                "DataLoader: dataset[indices] must return a batch for an array of indices, which no "
+                f"{type(dataset).__name__} does; make it a data.ArrayDataset(images, labels), or a class of your own"
+            )
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle
