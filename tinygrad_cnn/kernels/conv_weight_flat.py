@@ -1,0 +1,115 @@
+"""The weight gradient of a convolution with few taps, as in a first layer: dot products of flat images.
+
+    gw[o, tap] = gy[o] . x[tap]      each a plane of OH*OW numbers
+
+x is copied once for each column q of the window, cut to the columns that it sees. In such a copy a row p of the window
+begins p rows later, so every tap is a run of neighbours, and gy is read where it lies. A tile (tile.py) holds the sums
+of a few filters and taps lane by lane; the lanes are added when the chain of sums has grown long.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+from numpy import ndarray
+
+from tinygrad_cnn.kernels import buffers, threads
+from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.tile import INNER_ROWS, INNER_TAPS, LONGEST_CHAIN, copy_run, inner_tile, lanes
+
+# The copies of an image, and its output gradient, have at most so many numbers: they stay in the second cache.
+CACHED = 2**17
+# With more taps the windows fill vectors, and whole filters are summed at once (conv_weight_grad.py).
+FEW_TAPS = 32
+
+
+@lru_cache(maxsize=256)
+def _table(c: int, kh: int, kw: int, dh: int, rows: int, width: int) -> ndarray:
+    """Return where each tap (C, KH, KW) begins in the copies (KW, C, rows, width): whole tiles, the last repeated."""
+    cs, ps, qs = np.ogrid[:c, :kh, :kw]
+    table = (((qs * c + cs) * rows + ps * dh) * width).reshape(-1)
+    return np.pad(table, (0, -len(table) % INNER_TAPS), "edge")
+
+
+@kernel(writes="sums images rests acc")
+def _dots_of_planes(
+    gy: ndarray, x: ndarray, table: ndarray, sums: ndarray, images: ndarray, rests: ndarray, acc: ndarray, kw: int,
+    dw: int, top: int, left: int, rows: int, width: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Add to sums (piece, O, taps) those of the images start..stop.
+
+    Scratch for each piece: the copies of an image, what is left of each plane of gy behind its last whole vector
+    (O, lanes), and the sums (blocks of filters and taps, lanes).
+    """
+    n_size, o_size, plane = gy.shape
+    _, c_size, h_size, w_size = x.shape
+    piece, zero = threads.piece_at(start, n_size), gy.dtype.type(0)
+    image, rest, total = images[piece], rests[piece], acc[piece]
+    lane = total.shape[1]
+    whole, tiles, tile = plane // lane, len(table) // INNER_TAPS, INNER_ROWS * INNER_TAPS
+    left_over, chain = plane - whole * lane, max(1, LONGEST_CHAIN // (whole + 1))
+    for n in range(start, stop):
+        for q in range(kw):
+            first = max(left - q * dw, 0)
+            seen = max(min(w_size + left - q * dw, width) - first, 0)
+            for c in range(c_size):
+                for h in range(h_size):
+                    source = ((n * c_size + c) * h_size + h) * w_size + first + q * dw - left
+                    copy_run(x, source, image, ((q * c_size + c) * rows + h + top) * width + first, seen, zero)
+        if left_over:
+            for o in range(o_size):
+                copy_run(gy, (n * o_size + o) * plane + whole * lane, rest, o * lane, left_over, zero)
+        if (n - start) % chain == 0:
+            total[:] = 0
+        for block in range((o_size + INNER_ROWS - 1) // INNER_ROWS):
+            o = block * INNER_ROWS
+            height = min(INNER_ROWS, o_size - o)
+            for t in range(tiles):
+                target, tap = (block * tiles + t) * tile * lane, t * INNER_TAPS
+                inner_tile(gy, (n * o_size + o) * plane, plane, image, 0, table, tap, whole, total, target, height)
+                if left_over:
+                    inner_tile(rest, o * lane, lane, image, whole * lane, table, tap, 1, total, target, height)
+        if (n - start) % chain == chain - 1 or n == stop - 1:
+            for o in range(o_size):
+                for k in range(sums.shape[2]):
+                    place = (o // INNER_ROWS * tiles + k // INNER_TAPS) * tile
+                    sums[piece, o, k] += total[place + o % INNER_ROWS * INNER_TAPS + k % INNER_TAPS].sum()
+
+
+def pays(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> bool:
+    """Say whether the weight gradient is computed this way."""
+    (n, c, *image), (o, _, kh, kw) = x_shape, w_shape
+    window = Window((kh, kw), stride, padding, dilation)
+    oh, ow = window.out_size("conv2d", (image[0], image[1]))
+    size = (c * kw * window.padded((image[0], image[1]))[0] + o * oh) * ow
+    few = n >= threads.PIECES and prod(w_shape[1:]) <= FEW_TAPS and groups == 1
+    return few and stride == (1, 1) and size <= CACHED
+
+
+def weight_grad(gy: ndarray, x: ndarray, w_shape: tuple[int, ...], padding: Padding, dilation: Pair) -> ndarray:
+    """Return gw as `conv2d_weight_grad` does, for a stride of 1.
+
+    A NaN or an infinity of x may spoil more taps than see it: it meets the zeros behind the last row of a plane.
+    """
+    (c, *image), (o, _, kh, kw) = x.shape[1:], w_shape
+    window = Window((kh, kw), (1, 1), padding, dilation)
+    rows, (oh, ow) = window.padded((image[0], image[1]))[0], window.out_size("conv2d", (image[0], image[1]))
+    lane, taps, table = lanes(x.dtype), c * kh * kw, _table(c, kh, kw, dilation[0], rows, ow)
+    pieces, key = threads.pieces_of(len(x)), (x.shape, w_shape, padding, dilation, lane)
+    images = buffers.borrow(("columns", *key), (pieces, c * kw * rows * ow + lane), x.dtype)
+    rests = buffers.borrow(("rests", *key), (pieces, o, lane), x.dtype)
+    acc = buffers.empty((pieces, -(-o // INNER_ROWS) * len(table) * INNER_ROWS, lane), x.dtype)
+    sums = np.zeros((pieces, o, taps))
+    (top, _), (left, _) = padding
+    threads.split(
+        _dots_of_planes, len(x), gy.reshape(len(x), o, oh * ow), x, table, sums, images, rests, acc, kw, dilation[1],
+        top, left, rows, ow, work=len(x) * o * oh * ow * taps // threads.MULTIPLY_ADDS,
+    )  # fmt: skip
+    buffers.give_back(("columns", *key), images)
+    buffers.give_back(("rests", *key), rests)
+    return sums.sum(0).reshape(w_shape).astype(x.dtype)
