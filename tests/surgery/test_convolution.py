@@ -211,6 +211,15 @@ def test_what_has_no_module_cannot_be_replaced(forward, message):
         convolutionalize(net, (2, 3, 3))
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("norm", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)], ids=repr)
+def test_statistics_of_a_whole_image_are_refused(norm, padding):
+    head = nn.Linear(4 * (3 + padding) * (2 + padding), 5)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=padding), norm, nn.MaxPool2d(2), nn.Flatten(), head)
+    with pytest.raises(RuntimeError, match=r"(Group|Instance)Norm in 1 normalises by|statistics|differ"):
+        convolutionalize(model, (1, 8, 6))
+
+
 def test_a_module_that_would_have_to_become_two():
     def forward(net, x):
         return net.fc(net.flatten(x)) + net.fc(net.flatten(x.reshape(2, 9, 2, 1)))

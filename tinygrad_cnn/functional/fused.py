@@ -1,7 +1,8 @@
 """Several operations in one pass over memory, where nobody sees what lies between them.
 
-`nn.Sequential` calls these for runs of its layers. The bits are those of the single operations, forward and backward,
-as long as all numbers are finite; `singles` lists them, so that a drawing shows what was asked for.
+`nn.Sequential` calls these for runs of its layers. The bits are those of the single operations, forward and backward;
+`singles` lists them, so that a drawing shows what was asked for. Two exceptions, where max pooling follows a
+convolution: what a NaN or an infinity spoils, and the last bit of a bias's gradient where its sum nearly cancels.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class ConvRun(Function):
     def takes_maxima(self, dtype: Any) -> bool:
         """Say whether the parameters' gradients are summed over the maxima alone: a quarter of the pixels.
 
-        Not in float64: the order of a bias's sum shows there in the last bit.
+        Not in float64: a bias's sum, in float64 too, shows its order there.
         """
         return dtype == FLOAT32 and conv_weight_grad.takes_maxima(self.x_shape, self.w_shape, *self.geometry, dtype)
 

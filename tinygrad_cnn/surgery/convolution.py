@@ -21,6 +21,7 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.functional.conv import Conv2d
 from tinygrad_cnn.functional.linalg import Linear
+from tinygrad_cnn.functional.norm_groups import GroupNorm, LayerNorm
 from tinygrad_cnn.functional.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from tinygrad_cnn.functional.pool_bins import AdaptiveMaxPool2d
 from tinygrad_cnn.functional.reduce import Reduction
@@ -66,7 +67,7 @@ def convolutionalize(model: nn.Module, input_size: Any) -> Dense:
         ValueError: the network does not take one input of this size and give a vector of scores, it flattens or pools
             everything outside of a module, bins of adaptive pooling differ, or what follows a flattening needs vectors.
         RuntimeError: outputs differ: at this size, in the size of the score map of a larger image, or (in a network
-            without padding) from those of its windows.
+            without padding) from those of its windows, as where statistics are those of a whole image.
 
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 3 * 2, 10))
     >>> dense = convolutionalize(model, (1, 8, 6))
@@ -244,7 +245,13 @@ def _prove_windows(model: nn.Module, new: nn.Module, images: Any, stride: Pair, 
             f"{_OP}: an image of {size[2]} x {size[3]} has 2 x 3 windows of {height} x {width} at stride {stride}, but "
             f"the score map is {scores.shape[2]} x {scores.shape[3]}; nothing was returned: {others} has another step"
         )
-    if any(_padded(call) for call in calls):
+    if any(_padded(call) for call in calls):  # then windows inside of an image see its pixels, not zeros
+        for call in calls:
+            if isinstance(call.function, GroupNorm) and not isinstance(call.function, LayerNorm):
+                raise RuntimeError(
+                    f"{_OP}: {_where(call)} normalises by statistics of a whole image, so on a larger one the scores "
+                    "would not be those of its windows; nothing was returned. Use batch norm, or remove it"
+                )
         return
     for i, j in np.ndindex(2, 3):
         window = larger[:, :, i * stride[0] :, j * stride[1] :][:, :, :height, :width]
