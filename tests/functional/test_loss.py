@@ -213,6 +213,13 @@ def test_probabilities_have_derivatives_too(
     derivatives(lambda x, p: F.cross_entropy(x, p, weight, reduction=reduction, label_smoothing=0.2), x, p)
 
 
+def test_one_hot_integers_are_told_from_a_wrong_shape() -> None:
+    with pytest.raises(ValueError, match=r"labels must have shape \(3,\), got \(3, 4\); .* one-hot .* argmax\(1\)"):
+        F.cross_entropy(np.zeros((3, 4)), np.eye(4, dtype=np.int64)[:3])
+    with pytest.raises(ValueError, match=r"got \(3, 1\); reshape\(\) or squeeze\(\)"):
+        F.cross_entropy(np.zeros((3, 4)), np.zeros((3, 1), np.int64))
+
+
 def test_one_hot_probabilities_are_labels(rng: np.random.Generator) -> None:
     x, target = rng.standard_normal((5, C)), np.array([3, 0, 1, 1, 2])
     p = F.one_hot(target, C).astype(np.float64)

@@ -270,9 +270,11 @@ def _scores_and_target(
             )
         same_float(op, input=input, target=target)
     elif shape != expected:
+        dim = int(len(x_shape) > 1)
+        cure = f"of one-hot integers take argmax({dim})" if shape == x_shape else "reshape() or squeeze() them"
         raise ValueError(
-            f"{place(op)}: input {x_shape} has its {classes} classes along dim {len(x_shape) > 1:d}, so labels must "
-            f"have shape {expected}, got {shape}; reshape() or squeeze() them"
+            f"{place(op)}: input {x_shape} has its {classes} classes along dim {dim}, so labels must have shape "
+            f"{expected}, got {shape}; {cure}"
         )
     if not batch:
         return input, target
