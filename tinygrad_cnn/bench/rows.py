@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from tinygrad_cnn.bench.vocabulary import FUNCTIONS, JOINED, LAYERS, REGIONS, USED
+from tinygrad_cnn.bench.vocabulary import FUNCTIONS, JOINED, LAYERS, OTHER, REGIONS, USED
 
 # "step": seconds of one step, in blocks within processes that stay alive. The rest come from fresh processes:
 # "import": seconds of the import; "first step": seconds from before the import to the end of the first step;
@@ -210,12 +210,13 @@ ROWS: tuple[Row, ...] = (
     layer("memory-bound", "batch-norm-small", "BatchNorm2d", (16,), (128, 16, 10, 10), "small"),
     layer("memory-bound", "avg-pool-small", "AvgPool2d", (2,), (128, 6, 28, 28), "small"),
     layer("memory-bound", "max-pool-small", "MaxPool2d", (2,), (128, 6, 28, 28), "small"),
-    layer("memory-bound", "sigmoid", "Sigmoid", (), (128, 64, 28, 28), "losses"),
+    layer("memory-bound", "sigmoid", "Sigmoid", (), (128, 64, 28, 28), "losses", OTHER),
     layer("memory-bound", "softmax", "Softmax", (1,), (1024, 1000), "losses"),
     layer("memory-bound", "log-softmax", "LogSoftmax", (1,), (1024, 1000), "losses"),
     *(Row("memory-bound", f"{name}{'-small' if n < 1000 else ''}", f"{kind} of ({n}, {c}), forward and backward",
-          "loss", {"kind": kind, "shape": [n, c]}, "losses", target=1.0)
-      for kind, name in (("CrossEntropyLoss", "cross-entropy"), ("NLLLoss", "nll"), ("MSELoss", "mse"))
+          "loss", {"kind": kind, "shape": [n, c]}, "losses", target=target)
+      for kind, name, target in (
+          ("CrossEntropyLoss", "cross-entropy", USED), ("NLLLoss", "nll", OTHER), ("MSELoss", "mse", USED))
       for n, c in ((128, 10), (1024, 1000))),
     *(optimizer(kind, *size) for kind in ("SGD", "Adam") for size in (("small", 61_706), ("large", 5_000_000))),
 
