@@ -24,6 +24,7 @@ from tinygrad_cnn.kernels.compile import Kernel, cache_folder
 from tinygrad_cnn.tensor import Tensor
 
 FLOAT32_ALONE = "winograd"  # begins the name of every file of that algorithm
+INDICES = np.dtype(np.uint64).char  # a kernel of indices is compiled once, for all dtypes
 OPTIMIZERS: tuple[Callable[..., Any], ...] = (
     optim.SGD, partial(optim.SGD, momentum=0.9), optim.Adam, optim.AdamW, optim.RMSprop,
 )  # fmt: skip
@@ -50,6 +51,7 @@ def calls(dtype: np.dtype) -> Iterator[Callable[[], Any]]:
     yield partial(_second_order, dtype)
     yield partial(_fused, dtype)
     # Batches of small images, many channels, and 1x1 filters have algorithms of their own.
+    yield partial(_convolution, (64, 1, 28, 28), (6, 1, 5, 5), 2, dtype)
     yield partial(_convolution, (64, 6, 14, 14), (16, 6, 5, 5), 0, dtype)
     yield partial(_convolution, (4, 64, 28, 28), (64, 64, 3, 3), 1, dtype)
     yield partial(_convolution, (2, 16, 28, 28), (32, 16, 1, 1), 0, dtype)
@@ -72,7 +74,7 @@ def warm_up(dtype: Any, bar_file: TextIO | None = None) -> list[Kernel]:
         try:
             for call in calls(dtype):
                 call()
-                left = [kernel for kernel in waiting if dtype.char not in kernel.dispatchers]
+                left = [kernel for kernel in waiting if not {dtype.char, INDICES} & set(kernel.dispatchers)]
                 bar.update(len(waiting) - len(left))
                 waiting = left
         finally:
