@@ -82,3 +82,8 @@ def test_text():
     assert text == "a: gone\noutputs agree to 1.0e-07 of the distance between those of two images"
     weak = str(Surgery(None, ["a: gone"], 1e-7, 1e-6, 1e-8))
     assert "(by 1.0e-06 of their size); the proof is that each layer alone agrees to 1.0e-08 of" in weak
+
+
+def test_nothing_to_change_is_said():
+    said = str(Surgery(nn.Identity(), [], 0.0, 1.0, 0.0))
+    assert said == "nothing was changed\noutputs agree to 0.0e+00 of the distance between those of two images"

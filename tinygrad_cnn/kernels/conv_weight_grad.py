@@ -152,8 +152,8 @@ def _weight_grad(
         here = min(blocks, (c_group - c0 + channels - 1) // channels)
         for item in range(items * part // parts, items * (part + 1) // parts):
             n0, oh0 = item // bands * together, item % bands * band
-            shown, real = min(together, n_size - n0), min(band, oh_size - oh0)
-            for i in range(shown):
+            n_here, real = min(together, n_size - n0), min(band, oh_size - oh0)
+            for i in range(n_here):
                 for b in range(here):
                     for row in range((real - 1) * up + reach):
                         if row % up < reach:
@@ -166,7 +166,7 @@ def _weight_grad(
             if index.size:
                 for r in range(o_group):
                     some = 0
-                    for i in range(shown):
+                    for i in range(n_here):
                         top_row = ((n0 + i) * o_size + g * o_group + r) * ph_size
                         for h in range(oh0, min(oh0 + real, 2 * ph_size)):
                             some = _choose(
@@ -187,7 +187,7 @@ def _weight_grad(
                 low, high = (block * per_block, (block + 1) * per_block) if each else (0, here * per_block)
                 o = c0 + block * lane if each else g * o_group + min(block * height, o_group - height)
                 at = ((n0 * o_size + o) * oh_size + oh0) * ow_size if direct else 0
-                for i in range(shown):
+                for i in range(n_here):
                     source = (((n0 + i) * o_size + o) * oh_size + oh0) * ow_size
                     if each:
                         for k in range(lane):
@@ -199,12 +199,12 @@ def _weight_grad(
                                 gy, source + r * oh_size * ow_size, panel, r * deep + i * run, run, gy.dtype.type(0)
                             )
                 tiles = (high - low + MOST_VECTORS - 1) // MOST_VECTORS
-                for k in range(0, shown * run, LONGEST_CHAIN):
+                for k in range(0, n_here * run, LONGEST_CHAIN):
                     for tile in range(tiles):
                         v = low + (high - low) * tile // tiles
                         weight_tile(
                             factors, at + (k * lane if each else k), apart, image, 0, pixels, k,
-                            min(LONGEST_CHAIN, shown * run - k), places, v, acc,
+                            min(LONGEST_CHAIN, n_here * run - k), places, v, acc,
                             ((slot * acc_rows + (0 if each else block * height)) * vectors + v) * lane,
                             vectors * lane, 0 if each else height, low + (high - low) * (tile + 1) // tiles - v,
                         )  # fmt: skip

@@ -36,7 +36,7 @@ def fuse_batchnorm(model: nn.Module, input_size: Any) -> Surgery:
         input_size: the size of one input, such as (3, 224, 224).
 
     Returns:
-        A copy of the model in evaluation mode: the statistics are part of its weights now.
+        A `Surgery`: its ``model`` is a copy in evaluation mode, with the statistics as part of its weights.
 
     Raises:
         RuntimeError: outputs differ: those of the network, or of a layer and its normalisation alone.

@@ -49,7 +49,7 @@ class Surgery:
                 f"outputs agree, but hardly depend on the image (by {self.spread:.1e} of their size); the proof is "
                 f"that each layer alone agrees to {self.alone:.1e} of the distance between two samples"
             )
-        return "\n".join([*self.changes, said])
+        return "\n".join([*(self.changes or ["nothing was changed"]), said])
 
 
 def sample(op: str, model: Module, input_size: Any) -> Tensor:
