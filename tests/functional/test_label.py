@@ -52,3 +52,10 @@ def test_only_the_ignored_label_may_be_out_of_range() -> None:
 def test_errors_teach(call: Callable[[], Any], error_type: type[Exception], message: str) -> None:
     with pytest.raises(error_type, match=message):
         call()
+
+
+def test_labels_beyond_int64_are_out_of_range() -> None:
+    with pytest.raises(IndexError, match="out of range"):
+        F.cross_entropy(np.zeros((2, 3), np.float32), np.array([0, 2**64 - 100], np.uint64))
+    loss = F.nll_loss(np.zeros((2, 3), np.float32), np.array([0, 2], np.uint64), ignore_index=2**70)
+    assert loss == 0

@@ -17,6 +17,8 @@ def checked_labels(op: str, target: Any, classes: int, ignore_index: int | None 
     labels = target._data if isinstance(target, Variable) else np.asarray(target)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{place(op)}: labels must be integers, got {labels.dtype}; convert with .astype(np.int64)")
+    if labels.dtype == np.uint64:  # the largest would become negative, and one of them -100
+        labels = np.minimum(labels, np.uint64(2**63 - 1))
     labels = labels.astype(np.int64, copy=False)
     if labels.size and labels.view(np.uint64).max() >= classes:  # in one look: seen unsigned, negatives are large
         wrong = (labels < 0) | (labels >= classes)

@@ -157,7 +157,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
     0.4581
     """
     op = "nll_loss"
-    ignore_index = whole(op, "ignore_index", ignore_index, -(2**63))
+    ignore_index = min(whole(op, "ignore_index", ignore_index, -(2**63)), 2**63 - 1)
     x, labels = _scores_and_target(op, input, target, weight, reduction)
     labels = checked_labels(op, labels, x.shape[1], ignore_index)
     y = NLLLoss(ignore_index, reduction).apply(x, labels, weight)
@@ -199,7 +199,7 @@ def cross_entropy(
     op = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{place(op)}: label_smoothing must be from 0 to 1, got {label_smoothing}")
-    ignore_index = whole(op, "ignore_index", ignore_index, -(2**63))
+    ignore_index = min(whole(op, "ignore_index", ignore_index, -(2**63)), 2**63 - 1)
     x, target = _scores_and_target(op, input, target, weight, reduction, probabilities=True)
     if target.dtype.kind == "f":
         if ignore_index >= 0:
