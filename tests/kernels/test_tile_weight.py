@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tinygrad_cnn.kernels import tile_weight
-from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.compile import Kernel, kernel
 from tinygrad_cnn.kernels.tile import MOST_ROWS, lanes
-from tinygrad_cnn.kernels.tile_weight import MOST_VECTORS, transpose, weight_tile
+from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_row, weight_tile
 
 DTYPES = [np.float32, np.float64]
 
@@ -14,6 +14,13 @@ DTYPES = [np.float32, np.float64]
 @kernel(writes="acc")
 def tile(a, b, pixels, places, acc, a_start, a_row, b_start, depth, acc_start, acc_row, rows, vectors):
     weight_tile(
+        a, a_start, a_row, b, b_start, pixels, 1, depth, places, 2, acc, acc_start, acc_row, rows, vectors
+    )  # fmt: skip
+
+
+@kernel(writes="acc")
+def row(a, b, pixels, places, acc, a_start, a_row, b_start, depth, acc_start, acc_row, rows, vectors):
+    weight_row(
         a, a_start, a_row, b, b_start, pixels, 1, depth, places, 2, acc, acc_start, acc_row, rows, vectors
     )  # fmt: skip
 
@@ -29,18 +36,22 @@ def whole_numbers(rng: np.random.Generator, size: int, dtype: type) -> np.ndarra
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", range(MOST_ROWS + 1))
-def test_the_tile_adds_what_its_twin_adds_in_every_shape_and_writes_nothing_else(dtype: type, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("compiled", "rows", "most"), [*((tile, r, MOST_VECTORS) for r in range(MOST_ROWS + 1)), (row, 1, MOST_ALONE)]
+)
+def test_a_tile_adds_what_its_twin_adds_in_every_shape_and_writes_nothing_else(
+    dtype: type, compiled: Kernel, rows: int, most: int
+) -> None:
     rng = np.random.default_rng(rows)
     lane = lanes(dtype)
     a, b = whole_numbers(rng, 600, dtype), whole_numbers(rng, 400, dtype)
-    pixels, places = rng.integers(0, 200, 12), rng.integers(0, 100, 2 + MOST_VECTORS)
-    for vectors in range(1, MOST_VECTORS + 1):
+    pixels, places = rng.integers(0, 200, 12), rng.integers(0, 100, 2 + most)
+    for vectors in range(1, most + 1):
         for depth in (0, 1, 11):
             acc = whole_numbers(rng, 700, dtype)
             expected = acc.copy()
             acc_row = vectors * lane + 3
-            tile(a, b, pixels, places, acc, 5, 13, 7, depth, 9, acc_row, rows, vectors)
+            compiled(a, b, pixels, places, acc, 5, 13, 7, depth, 9, acc_row, rows, vectors)
             tile_weight._weight_tile_twin(
                 a, 5, 13, b, 7, pixels, 1, depth, places, 2, expected, 9, acc_row, rows, vectors
             )

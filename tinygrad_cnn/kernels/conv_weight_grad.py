@@ -30,7 +30,7 @@ from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair
 from tinygrad_cnn.kernels.strips import strips
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, copy_run, lanes, rows_for
-from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_tile
+from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_row, weight_tile
 from tinygrad_cnn.kernels.vector import (
     add,
     equal,
@@ -177,7 +177,7 @@ def _weight_grad(
                     tiles = (here * per_block + MOST_ALONE - 1) // MOST_ALONE
                     for tile in range(tiles):
                         v = here * per_block * tile // tiles
-                        weight_tile(
+                        weight_row(
                             panel, 0, 0, image, 0, chosen, 0, some, places, v, acc,
                             ((slot * acc_rows + r) * vectors + v) * lane, 0, 1,
                             here * per_block * (tile + 1) // tiles - v,

@@ -1,6 +1,7 @@
 """The two innermost loops of the weight gradient, as vector code (tile.py says why they are emitted as LLVM).
 
     weight_tile    acc[r, v] += sum over k of a[r, k] * b[pixels[k] + places[v]]      a broadcast, b a vector
+    weight_row     the same with one row, of more vectors
     transpose      target[columns[j] + r] = source[starts[r] + j]      as many rows and columns as a vector has lanes
 
 A tile of no rows multiplies lane by lane instead: a is then a vector at each k. A transposition writes zeros for rows
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -23,57 +25,65 @@ from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS, Emitter, lanes
 
 # The vectors of b in one tile: with MOST_ROWS rows all accumulators stay in registers.
 MOST_VECTORS = VECTORS[MOST_ROWS]
-# The same in a tile of one row: so many that no multiply-add waits for the one before.
+# The same in a tile of one row: so many that no multiply-add waits for the one before it.
 MOST_ALONE = 6
 
 
-@intrinsic
-def _weight_tile(  # type: ignore[no-untyped-def]
-    typing, a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
-    rows, vectors
-):  # fmt: skip
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        (
-            a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
-            rows, vectors,
-        ) = args  # fmt: skip
-        emit = Emitter(context, builder, signature.args[0].dtype)
-        a_at = emit.pointer(signature.args[0], a, a_start)
-        b_at = emit.pointer(signature.args[3], b, b_start)
-        pixels_at = emit.pointer(signature.args[5], pixels, pixel_start)
-        places_at = emit.pointer(signature.args[8], places, place_start)
-        acc_at = emit.pointer(signature.args[10], acc, acc_start)
+def _tile_of(shapes: list[tuple[int, int]]) -> Any:
+    """Make a tile for so many rows and vectors; a kernel that calls it compiles one variant for each."""
 
-        def variant(height: int, width: int, each: bool) -> None:
-            a_rows = [emit.shifted(a_at, builder.mul(a_row, emit.index(r))) for r in range(height)]
-            b_columns = [emit.shifted(b_at, builder.load(emit.shifted(places_at, v))) for v in range(width)]
+    @intrinsic
+    def tile(  # type: ignore[no-untyped-def]
+        typing, a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
+        rows, vectors
+    ):  # fmt: skip
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            (
+                a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
+                rows, vectors,
+            ) = args  # fmt: skip
+            emit = Emitter(context, builder, signature.args[0].dtype)
+            a_at = emit.pointer(signature.args[0], a, a_start)
+            b_at = emit.pointer(signature.args[3], b, b_start)
+            pixels_at = emit.pointer(signature.args[5], pixels, pixel_start)
+            places_at = emit.pointer(signature.args[8], places, place_start)
+            acc_at = emit.pointer(signature.args[10], acc, acc_start)
 
-            def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
-                pixel = builder.load(emit.shifted(pixels_at, k))
-                bs = [emit.load(emit.shifted(column, pixel)) for column in b_columns]
-                results = []
-                for r in range(height):
-                    at = emit.shifted(a_rows[r], builder.mul(k, emit.index(emit.lanes)) if each else k)
-                    value = emit.load(at) if each else emit.broadcast(at)
-                    results += [emit.multiply_add(value, bs[v], totals[r * width + v]) for v in range(width)]
-                return results
+            def variant(height: int, width: int, each: bool) -> None:
+                a_rows = [emit.shifted(a_at, builder.mul(a_row, emit.index(r))) for r in range(height)]
+                b_columns = [emit.shifted(b_at, builder.load(emit.shifted(places_at, v))) for v in range(width)]
 
-            totals = emit.loop(depth, [emit.zero()] * (height * width), step)
-            for i, total in enumerate(totals):
-                r, v = divmod(i, width)
-                place = emit.shifted(emit.shifted(acc_at, builder.mul(acc_row, emit.index(r))), v * emit.lanes)
-                emit.store(builder.fadd(emit.load(place), total), place)
+                def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
+                    pixel = builder.load(emit.shifted(pixels_at, k))
+                    bs = [emit.load(emit.shifted(column, pixel)) for column in b_columns]
+                    results = []
+                    for r in range(height):
+                        at = emit.shifted(a_rows[r], builder.mul(k, emit.index(emit.lanes)) if each else k)
+                        value = emit.load(at) if each else emit.broadcast(at)
+                        results += [emit.multiply_add(value, bs[v], totals[r * width + v]) for v in range(width)]
+                    return results
 
-        selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
-        shapes = [(r, v) for r in range(MOST_ROWS + 1) for v in range(1, (MOST_ALONE if r == 1 else MOST_VECTORS) + 1)]
-        emit.variants(selector, {r * 16 + v: partial(variant, max(r, 1), v, r == 0) for r, v in shapes})
-        return context.get_dummy_value()
+                totals = emit.loop(depth, [emit.zero()] * (height * width), step)
+                for i, total in enumerate(totals):
+                    r, v = divmod(i, width)
+                    place = emit.shifted(emit.shifted(acc_at, builder.mul(acc_row, emit.index(r))), v * emit.lanes)
+                    emit.store(builder.fadd(emit.load(place), total), place)
 
-    signature = types.void(
-        a, types.int64, types.int64, b, types.int64, pixels, types.int64, types.int64, places, types.int64, acc,
-        types.int64, types.int64, types.int64, types.int64,
-    )  # fmt: skip
-    return signature, codegen
+            selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
+            emit.variants(selector, {r * 16 + v: partial(variant, max(r, 1), v, r == 0) for r, v in shapes})
+            return context.get_dummy_value()
+
+        signature = types.void(
+            a, types.int64, types.int64, b, types.int64, pixels, types.int64, types.int64, places, types.int64, acc,
+            types.int64, types.int64, types.int64, types.int64,
+        )  # fmt: skip
+        return signature, codegen
+
+    return tile
+
+
+_weight_tile = _tile_of([(r, v) for r in range(MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)])
+_weight_row = _tile_of([(1, v) for v in range(1, MOST_ALONE + 1)])
 
 
 @intrinsic
@@ -161,4 +171,5 @@ def _transpose_twin(
 
 
 weight_tile: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_tile
+weight_row: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_row
 transpose: Callable[..., None] = _transpose_twin if config.DISABLE_JIT else _transpose
