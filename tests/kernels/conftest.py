@@ -1,11 +1,32 @@
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
+
+from tinygrad_cnn.kernels import buffers
+
+
+@pytest.fixture
+def fenced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[np.ndarray]]:
+    """Surround the memory that kernels take from now on, and see in the end that nothing was written beside it."""
+    blocks: list[np.ndarray] = []
+
+    def fence(shape: tuple[int, ...], dtype: type, value: float = 5e9) -> np.ndarray:
+        block = np.full(math.prod(shape) + 128, 12345, dtype)
+        block[64:-64] = value
+        blocks.append(block)
+        return block[64:-64].reshape(shape)
+
+    monkeypatch.setattr(buffers, "empty", fence)
+    monkeypatch.setattr(buffers, "borrow", lambda key, shape, dtype: fence(shape, dtype, 0.0))
+    yield blocks
+    assert all((block[:64] == 12345).all() and (block[-64:] == 12345).all() for block in blocks)
 
 
 @pytest.fixture

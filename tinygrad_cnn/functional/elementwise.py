@@ -15,7 +15,7 @@ from tinygrad_cnn.autograd import Function, no_derivative, zero_derivative
 from tinygrad_cnn.functional.shape import sum_to
 from tinygrad_cnn.state import place
 
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOATS = FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)  # kernels are compiled for these
 
 
 class Elementwise(Function):

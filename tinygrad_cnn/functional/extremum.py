@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.functional.elementwise import FLOAT32, FLOAT64, where
+from tinygrad_cnn.functional.elementwise import FLOATS, where
 from tinygrad_cnn.functional.reduce import Reduction, sum
 from tinygrad_cnn.functional.shape import Shape, axes_tuple, axis_index, either, ndim_of, reshape
 from tinygrad_cnn.kernels import along as kernel
@@ -76,7 +76,7 @@ class TakeAlong(Function):
 
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
-        return (kernel.gather if x.dtype in (FLOAT32, FLOAT64) else np.take_along_axis)(x, self.index, self.axis)
+        return (kernel.gather if x.dtype in FLOATS else np.take_along_axis)(x, self.index, self.axis)
 
     def grad_x(self, gy: Any) -> Any:
         return PutAlong(self.index, self.axis, self.x_shape).apply(gy)

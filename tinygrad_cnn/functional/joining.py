@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
-from tinygrad_cnn.functional.elementwise import FLOAT32, FLOAT64, result_type
+from tinygrad_cnn.functional.elementwise import FLOAT64, FLOATS, result_type
 from tinygrad_cnn.functional.indexing import read
 from tinygrad_cnn.functional.shape import array_shape, axis_index, unsqueeze
 from tinygrad_cnn.kernels import joining as kernel
@@ -26,7 +26,7 @@ class Cat(Function):
 
     def forward(self, *xs: ndarray) -> ndarray:
         self.cuts = np.cumsum([0, *(x.shape[self.axis] for x in xs)]).tolist()
-        if xs[0].dtype in (FLOAT32, FLOAT64) and len({x.dtype for x in xs}) == 1:
+        if xs[0].dtype in FLOATS and len({x.dtype for x in xs}) == 1:
             return kernel.cat(xs, self.axis)
         y = np.concatenate(xs, self.axis)
         return y.astype(result_type(*xs), copy=False) if y.dtype == FLOAT64 else y  # integers meet floats as float32
@@ -83,7 +83,7 @@ class Pad(Function):
         self.widths, self.value = widths, value
 
     def forward(self, x: ndarray) -> ndarray:
-        if x.dtype in (FLOAT32, FLOAT64) and x.ndim > 1 and not any(map(any, self.widths[:-2])):
+        if x.dtype in FLOATS and x.ndim > 1 and not any(map(any, self.widths[:-2])):
             rows, columns = self.widths[-2:]
             y = kernel.pad(x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]), rows, columns, self.value)
             return y.reshape(*x.shape[:-2], *y.shape[1:])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function, Variable
-from tinygrad_cnn.functional.elementwise import FLOAT32, FLOAT64
+from tinygrad_cnn.functional.elementwise import FLOATS
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.shape import Shape, axis_index, expand, ndim_of
 from tinygrad_cnn.kernels import along as kernel
@@ -29,7 +29,7 @@ class Gather(Function):
     def forward(self, x: ndarray) -> ndarray:
         self.x_shape = x.shape
         corner = _corner(x, self.index, self.axis)
-        pick = kernel.gather if x.dtype in (FLOAT32, FLOAT64) else np.take_along_axis
+        pick = kernel.gather if x.dtype in FLOATS else np.take_along_axis
         return pick(corner, self.index, self.axis)
 
     def grad_x(self, gy: Any) -> Any:

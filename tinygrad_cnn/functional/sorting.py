@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.functional.elementwise import FLOAT32, FLOAT64
+from tinygrad_cnn.functional.elementwise import FLOATS
 from tinygrad_cnn.functional.extremum import TakeAlong
 from tinygrad_cnn.functional.shape import axis_index, either, ndim_of
 from tinygrad_cnn.kernels import along as kernel
@@ -96,7 +96,7 @@ def topk(
     if whole("topk", "k", k, 0) > input.shape[at]:
         raise ValueError(f"{place('topk')}: k must be from 0 to {input.shape[at]}, the size of dim {at}, got {k!r}")
     x = _array(input)
-    if 0 < k <= FEW and x.dtype in (FLOAT32, FLOAT64) and x.size:
+    if 0 < k <= FEW and x.dtype in FLOATS and x.size:
         rows = np.moveaxis(x, at, -1)
         order = kernel.first(rows.reshape(-1, x.shape[at]), int(k), largest).reshape(*rows.shape[:-1], int(k))
         return _taken(input, np.moveaxis(order, -1, at), at)

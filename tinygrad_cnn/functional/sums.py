@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.arithmetic import ne, pow
-from tinygrad_cnn.functional.elementwise import FLOAT32, FLOAT64, abs, astype, exp, sign, where
+from tinygrad_cnn.functional.elementwise import FLOATS, abs, astype, exp, sign, where
 from tinygrad_cnn.functional.extremum import amax, amin
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import Reduction, sum
@@ -26,7 +26,7 @@ class CumSum(Function):
         self.axis, self.from_the_end = axis, backward
 
     def forward(self, x: ndarray) -> ndarray:
-        if x.dtype in (FLOAT32, FLOAT64):
+        if x.dtype in FLOATS:
             return kernel.cumsum(x, self.axis, self.from_the_end)
         return np.cumsum(x, self.axis, np.int64)
 
