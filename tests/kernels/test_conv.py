@@ -292,7 +292,7 @@ def test_many_images_lie_in_lanes_unless_their_rows_are_wide(width: int, stride:
     window = Window((3, 3), (1, stride), ((1, 1), (1, 1)), (1, 1))
     geometry: Any = window.stride, window.padding, window.dilation, 1
     expected = reference.conv2d(x, w, None, *geometry)
-    assert conv.goes_in_lanes(x, expected.shape[1:], window, 72) is lanes
+    assert conv.goes_in_lanes(x.shape, expected.shape[1:], window, 72, x.dtype) is lanes
     assert conv.is_wide(-(-(width + 2) // stride), expected.shape[3], window.stride) is not lanes
     assert error(conv.conv2d(x, w, None, *geometry), expected) <= 2e-6
     gx = reference.conv2d_input_grad(expected, w, x.shape, *geometry)

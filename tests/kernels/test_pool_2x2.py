@@ -68,7 +68,7 @@ def test_nothing_beyond_the_arrays_is_touched(dtype: type) -> None:
     y, place = between((3, 2, 3), dtype, 8192), between((3, 2, 3), np.uint8, 12288)
     x[:] = rng.normal(size=shape)
     sizes = 5, 7, 2, 3
-    pool_2x2._maximum(x.reshape(-1), y.reshape(-1), place.reshape(-1), *sizes, 0, 3)
+    pool_2x2._maximum(x.reshape(-1), y.reshape(-1), place.reshape(-1), 0.0, *sizes, 0, 3)
     pool_2x2._to_the_maximum(y.reshape(-1), place.reshape(-1), gx.reshape(-1), *sizes, 0, 3)
     pool_2x2._spread(y.reshape(-1), gx.reshape(-1), 0.25, *sizes, 0, 3)
     pool_2x2._average(x.reshape(-1), y.reshape(-1), 0.25, *sizes, 0, 3)

@@ -13,6 +13,7 @@ Names: x w b y; gy gx gw; N C H W, O KH KW, OH OW; I J rows and row length of a 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,6 +36,7 @@ from tinygrad_cnn.kernels.tile import (
 # A tile reads whole vectors, so up to its width beyond the last output: zeros that are never written.
 SLACK = max(VECTORS) * lanes(np.dtype(np.float32))
 
+Shape = tuple[int, ...]
 NEAREST = 1 << 14  # bytes of an image that stay near while its filters go over it: half of a small first cache
 
 
@@ -159,33 +161,67 @@ def conv2d(
 ) -> np.ndarray:
     """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C/groups, KH, KW) and a bias b (O,) or None."""
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    (n, c, height, width), (o, _, *size) = x.shape, w.shape
-    stride = within(stride, (size[0], size[1]), (height, width), padding)
-    window = Window((size[0], size[1]), stride, padding, dilation)
-    y = buffers.empty((n, o, *window.out_size("conv2d", (height, width))), x.dtype)
-    if not y.size:
-        return y
-    taps = w.shape[1] * size[0] * size[1]
-    if conv_pointwise.pays(window, x.shape, o, groups, x.dtype):
+    way = route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
+    y = buffers.empty(way.y, x.dtype)
+    if way.by == "pointwise":
         conv_pointwise.convolve(False, x, w, b, y)
-        return y
-    if goes_in_lanes(x, y.shape[1:], window, taps):
-        conv_lanes.convolve(False, x, w, b, y, window, groups)
-        return y
-    b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
-    w = w.reshape(o, -1)
-    rows, parts = rows_for(o // groups), parts_of(n, groups, x[0].nbytes)
-    plan = layout(c // parts, (height, width), (size[0], size[1]), stride, padding, dilation, groups // parts)
-    n, bands = n * parts, bands_for(n * parts)
-    images, sums = scratch(x.dtype, n * bands, plan.image, o // groups, rows)
-    (top, _), (left, _) = padding
-    work = y.size * w.shape[1] // threads.MULTIPLY_ADDS
-    threads.split(
-        _forward, n * bands, x.reshape(n, c // parts, height, width), w, b, plan.table,
-        y.reshape(n, o // parts, *plan.out), images, sums, groups // parts, parts, bands, *stride, top, left,
-        *plan.phase, rows, VECTORS[rows], work=work,
-    )  # fmt: skip
+    elif way.by == "lanes":
+        conv_lanes.convolve(False, x, w, b, y, way.window, groups)
+    elif way.flat:
+        flat = way.flat
+        b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
+        threads.split(
+            _forward, flat.items, x.reshape(flat.x), w.reshape(way.y[1], -1), b, flat.table, y.reshape(flat.y),
+            buffers.empty(flat.images, x.dtype), buffers.empty(flat.sums, x.dtype), *flat.numbers, work=flat.work,
+        )  # fmt: skip
     return y
+
+
+class Flat(NamedTuple):
+    """What `_forward` is given beside filters and bias: shapes of its arrays, and its numbers."""
+
+    items: int
+    x: Shape
+    table: np.ndarray
+    y: Shape
+    images: Shape
+    sums: Shape
+    numbers: tuple[int, ...]
+    work: int
+
+
+class Route(NamedTuple):
+    """How images and filters of given shapes are convolved."""
+
+    y: Shape
+    window: Window
+    by: str  # "pointwise", "lanes", "flat", or "" where there is nothing to compute
+    flat: Flat | None = None
+
+
+# A network asks the same at every step, and for a small one the answer costs more than the convolution.
+@lru_cache(maxsize=1024)
+def route(x: Shape, w: Shape, dtype: np.dtype, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Route:
+    """Return how images x (N, C, H, W) are convolved by filters w (O, C/groups, KH, KW)."""
+    (n, c, height, width), (o, depth, kh, kw), image = x, w, (x[2], x[3])
+    stride = within(stride, (kh, kw), image, padding)
+    window = Window((kh, kw), stride, padding, dilation)
+    y = n, o, *window.out_size("conv2d", image)
+    if 0 in y:
+        return Route(y, window, "")
+    if conv_pointwise.pays(window, x, o, groups, dtype):
+        return Route(y, window, "pointwise")
+    if goes_in_lanes(x, y[1:], window, depth * kh * kw, dtype):
+        return Route(y, window, "lanes")
+    rows, parts = rows_for(o // groups), parts_of(n, groups, c * height * width * dtype.itemsize)
+    plan = layout(c // parts, image, (kh, kw), stride, padding, dilation, groups // parts)
+    n, bands = n * parts, bands_for(n * parts)
+    (top, _), (left, _) = padding
+    numbers = groups // parts, parts, bands, *stride, top, left, *plan.phase, rows, VECTORS[rows]
+    work = math.prod(y) * depth * kh * kw // threads.MULTIPLY_ADDS
+    views = (n, c // parts, *image), plan.table, (n, o // parts, *plan.out)
+    rooms = scratch(dtype, n * bands, plan.image, o // groups, rows)
+    return Route(y, window, "flat", Flat(n * bands, *views, *rooms, numbers, work))
 
 
 def within(stride: Pair, size: Pair, image: Pair, padding: Padding) -> Pair:
@@ -194,11 +230,11 @@ def within(stride: Pair, size: Pair, image: Pair, padding: Padding) -> Pair:
     return min(stride[0], max(height, 1)), min(stride[1], max(width, 1))
 
 
-def goes_in_lanes(x: np.ndarray, y: tuple[int, ...], window: Window, taps: int) -> bool:
+def goes_in_lanes(x: Shape, y: Shape, window: Window, taps: int, dtype: np.dtype) -> bool:
     """Say whether images lie in the lanes of vectors (conv_lanes.py) for the convolution of x to maps y (O, OH, OW)."""
-    (n, *image), stride = x.shape, window.stride
+    (n, *image), stride = x, window.stride
     pitch = -(-window.padded((image[1], image[2]))[1] // stride[1])
-    return not is_wide(pitch, y[2], stride) and conv_lanes.pays(n, tuple(image), y, taps, stride, x.dtype)
+    return not is_wide(pitch, y[2], stride) and conv_lanes.pays(n, tuple(image), y, taps, stride, dtype)
 
 
 def is_wide(pitch: int, width: int, stride: Pair) -> bool:
@@ -220,8 +256,7 @@ def bands_for(n: int) -> int:
     return -(-threads.PIECES // n) if n < threads.PIECES // 2 else 1
 
 
-def scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each piece, room for a padded image and for one tile of every output."""
+def scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> tuple[Shape, Shape]:
+    """Return the shapes of room, for each piece, for a padded image and for one tile of every output."""
     pieces = threads.pieces_of(items)
-    tile = -(-count // rows) * rows, VECTORS[rows] * lanes(dtype)
-    return buffers.empty((pieces, image), dtype), buffers.empty((pieces, *tile), dtype)
+    return (pieces, image), (pieces, -(-count // rows) * rows, VECTORS[rows] * lanes(dtype))

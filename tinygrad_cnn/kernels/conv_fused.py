@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn.kernels import activation, buffers, conv_lanes, conv_pointwise, norm, pool_2x2, winograd
-from tinygrad_cnn.kernels.conv import conv2d, goes_in_lanes
-from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels import activation, buffers, conv_lanes, norm, pool_2x2, winograd
+from tinygrad_cnn.kernels.conv import conv2d, route
+from tinygrad_cnn.kernels.geometry import Padding, Pair
 
 
 def conv2d_fused(
@@ -22,21 +22,18 @@ def conv2d_fused(
     Scale and shift (O,) come together and are applied in float64. Index (uint8, None without pooling) says where in its
     window each maximum was found: 2 * row + column.
     """
-    (n, _, height, width), (o, depth, *size) = x.shape, w.shape
-    window = Window((size[0], size[1]), stride, padding, dilation)
-    oh, ow = window.out_size("conv2d", (height, width))
-    shape = (n, o, oh // 2, ow // 2) if pool else (n, o, oh, ow)
-    taps = depth * size[0] * size[1]
     m = winograd.choose(x.dtype, x.shape, w.shape, stride, padding, dilation, groups)
-    plain = m or conv_pointwise.pays(window, x.shape, o, groups, x.dtype)
-    if 0 not in shape and not plain and goes_in_lanes(x, (o, oh, ow), window, taps):
+    way = route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
+    n, o, oh, ow = way.y
+    shape = (n, o, oh // 2, ow // 2) if pool else way.y
+    if way.by == "lanes" and not m and 0 not in shape:
         y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), np.uint8)
         a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
-        conv_lanes.convolve(False, x, w, b, y, window, groups, index, a, c, relu)
+        conv_lanes.convolve(False, x, w, b, y, way.window, groups, index, a, c, relu)
         return y, index if pool else None
     y = winograd.conv2d(x, w, b, padding, m) if m else conv2d(x, w, b, stride, padding, dilation, groups)
     if scale is not None and shift is not None:
         y = norm.scale_shift(y.reshape(n, o, oh * ow), scale, shift).reshape(y.shape)
-    if relu:
-        y = activation.relu(y)
-    return pool_2x2.maximum(y, (oh // 2, ow // 2)) if pool else (y, None)
+    if pool:
+        return pool_2x2.maximum(y, (oh // 2, ow // 2), relu)
+    return activation.relu(y) if relu else y, None

@@ -153,7 +153,8 @@ def conv2d_input_grad(
         return gx
     rows, parts = rows_for(c // groups), parts_of(n, groups, gy[0].nbytes)
     n, bands = n * parts, bands_for(n * parts)
-    images, sums = scratch(gy.dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
+    rooms = scratch(gy.dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
+    images, sums = (buffers.empty(room, gy.dtype) for room in rooms)
     # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
     turned = w.reshape(groups, o // groups, c // groups, kh * kw).transpose(0, 2, 1, 3).reshape(c, -1)
     (top, _), (left, _) = padding

@@ -6,7 +6,7 @@ vector of windows, and in the gradients two vectors are zipped into a row. Every
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,13 @@ def better(best: Any, where: Any, value: Any, place: Any) -> tuple[Any, Any]:
 
 
 @inlined
+def _raised(v: Any, floor: float) -> Any:
+    """Return max(v, floor): with 0 the ReLU, with -inf v. NaN stays."""
+    least = fill(v, floor)
+    return pick(wins(v, least), v, least)
+
+
+@inlined
 def _pixels(x: ndarray, at: int, end: int) -> tuple[Any, Any]:
     """Return two vectors of a row of the image, of which ``end`` pixels exist."""
     count = VECTOR_BYTES // x.itemsize
@@ -67,14 +74,16 @@ def _write_pixels(left: Any, right: Any, gx: ndarray, at: int, end: int) -> None
 
 @kernel(writes="y place")
 def _maximum(
-    x: ndarray, y: ndarray, place: ndarray, height: int, width: int, oh: int, ow: int, start: int, stop: int
-) -> None:
+    x: ndarray, y: ndarray, place: ndarray, floor: float, height: int, width: int, oh: int, ow: int, start: int,
+    stop: int,
+) -> None:  # fmt: skip
     for plane in range(start, stop):
         for i in range(oh):
             top, out = (plane * height + 2 * i) * width, (plane * oh + i) * ow
             for j in range(0, ow, VECTOR_BYTES // x.itemsize):
                 a, b = _pixels(x, top + 2 * j, 2 * (ow - j))
                 c, d = _pixels(x, top + 2 * j + width, 2 * (ow - j))
+                a, b, c, d = _raised(a, floor), _raised(b, floor), _raised(c, floor), _raised(d, floor)
                 best, where = evens(a, b), indices(a, 0, 0)
                 best, where = better(best, where, odds(a, b), indices(a, 1, 0))
                 best, where = better(best, where, evens(c, d), indices(a, 2, 0))
@@ -128,11 +137,14 @@ def _spread(
                 _write_pixels(g, g, gx, top + 2 * j + width, 2 * (ow - j))
 
 
-def maximum(x: ndarray, out_size: Pair) -> tuple[ndarray, ndarray]:
-    """Return the maximum of every window of x (N, C, H, W), and its place in the window: uint8 2*row + column."""
+def maximum(x: ndarray, out_size: Pair, relu: bool = False) -> tuple[ndarray, ndarray]:
+    """Return the maximum of every window of x (N, C, H, W), or of its ReLU, and its place in the window.
+
+    The place is a uint8, 2*row + column.
+    """
     y = buffers.empty(x.shape[:2] + out_size, x.dtype)
-    place = buffers.empty(y.shape, np.uint8)
-    split(_maximum, prod(x.shape[:2]), _flat(x), _flat(y), _flat(place), *x.shape[2:], *out_size, work=x.size)
+    place, floor = buffers.empty(y.shape, np.uint8), 0.0 if relu else -inf
+    split(_maximum, prod(x.shape[:2]), _flat(x), _flat(y), _flat(place), floor, *x.shape[2:], *out_size, work=x.size)
     return y, place
 
 
