@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -166,6 +167,40 @@ def _zeros(n: int, dtype: str) -> np.ndarray:
     return zeros
 
 
+class Tiling(NamedTuple):
+    """How a product of matrices of given sizes is cut into tiles, and what `_product` is given of that."""
+
+    rows: int
+    width: int
+    packed: bool  # b is packed into panels, chunk by chunk of the depth
+    panels: tuple[int, int, int]  # of a chunk: their number, the depth and the width
+    step: int  # the depth of a chunk
+    columns: int  # how wide b is for the kernel
+    pitch: int  # between its rows
+    chunk: int  # after so much of the depth a tile adds its sums to y
+    items: int
+    sums: int
+    by_rows: bool
+
+
+@lru_cache(maxsize=1024)
+def _tiling(m: int, depth: int, n: int, count: int, dtype: np.dtype, packable: bool, turned: bool) -> Tiling:
+    """Return how ``count`` products (m, depth) @ (depth, n) are computed; is b one matrix, and transposed?"""
+    lane, rows = lanes(dtype), rows_for(m)
+    width = lane * (min(VECTORS[rows], -(-n // lane)) if rows == MOST_ROWS else VECTORS[rows])
+    panels, chunk = -(-n // width), LONGEST_CHAIN if m > _FEW_ROWS else max(_SHORT_CHUNK, depth // _MOST_CHUNKS)
+    packed = packable and ((m > _FEW_ROWS and n * dtype.itemsize >= _LONG_ROWS) or n < width or turned)
+    step, columns, pitch = max(depth, 1), max(n, width), max(n, width)
+    if packed:
+        step = max(min(LONGEST_CHAIN, _LARGEST_PACK // (panels * width)) // lane, 1) * lane
+        columns, pitch = panels * width, width
+    room = -(-min(depth, step) // lane) * lane
+    items = count * panels * -(-m // rows)
+    by_rows = panels * width * min(depth, step) * dtype.itemsize <= _NEAR
+    sums = threads.pieces_of(items) * rows * width
+    return Tiling(rows, width, packed, (panels, room, width), step, columns, pitch, chunk, items, sums, by_rows)
+
+
 def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """Return a @ b (+ bias) for a (..., M, K) and b (..., K, N), leading axes broadcast; bias (N,)."""
     (m, depth), n = a.shape[-2:], b.shape[-1]
@@ -175,43 +210,33 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
         return y
     bias = _zeros(0, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
     # a: the rows and the steps along k may have any order; its copy is needed only for odd strides
-    if _transposed(a) and m >= _FAR_ROWS:
-        a = _turned(a.T)
-    if _transposed(a):
+    if (turned := _transposed(a)) and m >= _FAR_ROWS:
+        a, turned = _turned(a.T), False
+    if turned:
         a, a_row, a_step = a.T, 1, m
     else:
         a, a_row, a_step = np.ascontiguousarray(a), depth, 1
-    lane = lanes(a.dtype)
-    rows = rows_for(m)
-    width = lane * (min(VECTORS[rows], -(-n // lane)) if rows == MOST_ROWS else VECTORS[rows])
-    panels, chunk = -(-n // width), LONGEST_CHAIN if m > _FEW_ROWS else max(_SHORT_CHUNK, depth // _MOST_CHUNKS)
-    packed = b.ndim == 2 and ((m > _FEW_ROWS and n * a.itemsize >= _LONG_ROWS) or n < width or _transposed(b))
+    tiling = _tiling(m, depth, n, y.size // (m * n), a.dtype, b.ndim == 2, _transposed(b))
+    width, packed, step = tiling.width, tiling.packed, tiling.step
     if packed:
-        step = max(min(LONGEST_CHAIN, _LARGEST_PACK // (panels * width)) // lane, 1) * lane
-        columns, pitch, b_offsets = panels * width, width, _offsets(b, lead)
-        room = -(-min(depth, step) // lane) * lane
-        part = buffers.empty((panels, room, width), a.dtype)
+        b_offsets, panels = _offsets(b, lead), buffers.empty(tiling.panels, a.dtype)
     else:
-        step, columns, pitch = max(depth, 1), max(n, width), max(n, width)
         if n < width:
             wide = buffers.zeros((*b.shape[:-2], depth, width), a.dtype)
             wide[..., :n] = b
             b = wide
         b = np.ascontiguousarray(b)
         b_offsets = _offsets(b, lead)
-    items = y.size // (m * n) * panels * -(-m // rows)
-    sums = buffers.empty((threads.pieces_of(items) * rows * width,), a.dtype)
-    by_rows = panels * width * min(depth, step) * a.itemsize <= _NEAR
-    a_offsets = _offsets(a, lead)
+    sums, a_offsets = np.empty(tiling.sums, a.dtype), _offsets(a, lead)
     for first in range(0, max(depth, 1), step):
         deep = min(step, depth - first)
         if packed:
-            _fill_panels(b, part, first, deep)
+            _fill_panels(b, panels, first, deep)
         threads.split(
-            _product, items, a.reshape(-1), a_offsets, a_row, a_step, (part if packed else b).reshape(-1), b_offsets,
-            room * width if packed else width, columns, _rows_table(deep, pitch), bias, y.reshape(-1), m, n, sums,
-            rows, width, lane, first, chunk, first + step >= depth, by_rows,
-            work=y.size * deep // threads.MULTIPLY_ADDS,
+            _product, tiling.items, a.reshape(-1), a_offsets, a_row, a_step, (panels if packed else b).reshape(-1),
+            b_offsets, panels[0].size if packed else width, tiling.columns, _rows_table(deep, tiling.pitch), bias,
+            y.reshape(-1), m, n, sums, tiling.rows, width, lanes(a.dtype), first, tiling.chunk, first + step >= depth,
+            tiling.by_rows, work=y.size * deep // threads.MULTIPLY_ADDS,
         )  # fmt: skip
     return y
 
