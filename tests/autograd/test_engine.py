@@ -105,6 +105,39 @@ def test_a_rule_that_returns_its_saved_input_does_not_give_it_away() -> None:
     assert x.data.tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("view", [False, True])
+def test_a_gradient_whose_memory_somebody_else_holds_is_copied(view: bool) -> None:
+    kept = np.ones((2, 3))
+
+    class Constant(Function):
+        def forward(self, x: Any) -> Any:
+            return x.sum()
+
+        def grad_x(self, gy: Any) -> Any:
+            return kept.reshape(3, 2) if view else kept
+
+    x = Tensor(np.zeros((3, 2) if view else (2, 3)), requires_grad=True)
+    Constant()(x).backward()
+    assert not np.shares_memory(x.grad.data, kept)
+
+
+def test_a_gradient_that_nobody_else_holds_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Fresh(Function):
+        def forward(self, x: Any) -> Any:
+            return x.sum()
+
+        def grad_x(self, gy: Any) -> Any:
+            y = np.full((3, 2), gy)
+            made.append(y.ctypes.data)
+            return y.reshape(2, 3)
+
+    x = Tensor(np.zeros((2, 3)), requires_grad=True)
+    Fresh()(x).backward()
+    assert made == [x.grad.data.ctypes.data]
+
+
 def test_numbers_without_axes_accumulate_too() -> None:
     x = Tensor(2.0, requires_grad=True)
     (x * x * x * x).backward()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,9 +39,9 @@ def backward(
     """Add the gradients of ``outputs`` to the ``.grad`` of every leaf that they depend on."""
     walk = Walk(outputs, retain_graph, create_graph)
     walk.run(outputs, gradients)
-    for edge, total in walk.totals.items():
+    for edge in walk.totals:
         if type(edge) is Leaf:
-            deposit(edge, walk.handed_over(edge, total), create_graph)
+            deposit(edge, walk.handed_over(edge), create_graph)
 
 
 def grad(
@@ -61,13 +62,12 @@ def grad(
     walk.run(outputs, grad_outputs)
     results = []
     for i, edge in enumerate(wanted):
-        total = walk.totals.get(edge)
-        if total is None and not allow_unused:
+        if edge not in walk.totals and not allow_unused:
             raise RuntimeError(
                 f"grad: the outputs do not depend on input {i} (shape {inputs[i]._data.shape}). "
                 "Pass allow_unused=True to get None for it"
             )
-        results.append(None if total is None else walk.handed_over(edge, total))
+        results.append(walk.handed_over(edge) if edge in walk.totals else None)
     return tuple(results)
 
 
@@ -98,18 +98,16 @@ class Walk:
         self.wrap = outputs[0].wrap
         self.totals: dict[Edge, Any] = {}
         self.summed: set[Edge] = set()  # totals that we allocated by adding: they may be added to in place
-        self.fresh: set[Edge] = set()  # leaves whose total nobody else holds
         self.heap: list[tuple[int, Function]] = []
 
-    def handed_over(self, edge: Edge, total: Any) -> Variable:
-        """Return a total as a variable whose memory belongs to nobody else."""
+    def handed_over(self, edge: Edge) -> Variable:
+        """Return a total as a variable whose memory belongs to nobody else: neither graph nor another leaf nor user."""
         if self.create:
+            total = self.totals[edge]
             return self.wrap(total._data.copy(), total.edge)
-        if edge not in self.summed and edge not in self.fresh:
-            return self.wrap(total.copy())
-        self.summed.discard(edge)  # it has a holder now: whoever asks for it again receives a copy
-        self.fresh.discard(edge)
-        return self.wrap(total)
+        alone = holders(self.totals, edge) in _ALONE
+        total = self.totals[edge]
+        return self.wrap(total if alone and total.flags.c_contiguous and total.flags.writeable else total.copy())
 
     def start(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
         """Note the gradients of the outputs."""
@@ -182,7 +180,7 @@ class Walk:
                     raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")
                 for edge, g in zip(edges, gradients, strict=True):
                     if edge is not None and (self.useful is None or edge in self.useful):
-                        self.receive(node, edge, g, gy)
+                        self.receive(node, edge, g)
                 continue
             edge = edges[i]
             if self.useful is not None and edge not in self.useful:
@@ -193,11 +191,11 @@ class Walk:
                 g = rule(node, gy, saved[arguments[0]])
             else:
                 g = rule(node, gy, *[saved[p] for p in arguments])
-            self.receive(node, edge, g, gy)  # type: ignore[arg-type]  # a rule is planned where there is an edge
+            self.receive(node, edge, g)  # type: ignore[arg-type]  # a rule is planned where there is an edge
         if not self.retain:
             free(node)
 
-    def receive(self, node: Function, edge: Edge, g: Any, gy: Any) -> None:
+    def receive(self, node: Function, edge: Edge, g: Any) -> None:
         """Check what a rule returned and add it to the total of ``edge``."""
         if type(g) is Part:
             self.receive_part(edge, g)
@@ -210,13 +208,10 @@ class Walk:
             g = g.astype(edge.y_dtype)
         if edge in self.totals:
             self.accumulate(edge, g)
-        elif type(edge) is Leaf:
-            self.totals[edge] = g
-            if not self.create and self.belongs_to_nobody(node, edge, g, gy):
-                self.fresh.add(edge)
         else:
             self.totals[edge] = g
-            heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]  # not a Leaf, so a Function
+            if type(edge) is not Leaf:
+                heappush(self.heap, (-edge.tick, edge))  # type: ignore[union-attr, misc]  # so a Function
 
     def receive_part(self, edge: Edge, part: Part) -> None:
         """Add the gradient of a part of a result to the total of ``edge``, which is then ours to write."""
@@ -242,16 +237,18 @@ class Walk:
         g = np.zeros(edge.y_shape, edge.y_dtype) if g is None else np.asarray(g)
         return self.wrap(g) if self.create else g
 
-    def belongs_to_nobody(self, node: Function, edge: Edge, g: ndarray, gy: ndarray) -> bool:
-        """Say whether a rule's result may become a .grad as it is: neither graph nor another leaf holds its memory."""
-        if not (g.flags.c_contiguous and g.flags.writeable):
-            return False
-        memory = version.owner(g)
-        others = [self.totals.get(other) for other in node.edges or () if other is not None and other is not edge]
-        for a in (gy, *node.saved, *vars(node).values(), *others):
-            if type(a) is ndarray and (a is memory or (a.base is not None and version.owner(a) is memory)):
-                return False
-        return True
+
+def holders(totals: dict[Any, Any], edge: Any) -> tuple[int, int]:
+    """Count the references to a total, and to the array of which it is a view."""
+    total = totals[edge]
+    memory = total.base
+    if type(memory) is ndarray:
+        return getrefcount(total), getrefcount(memory) + isinstance(memory.base, ndarray)
+    return getrefcount(total), 0
+
+
+# What `holders` counts where nobody else has a reference: it differs between versions of Python.
+_ALONE = [holders({0: np.zeros(1)}, 0), holders({0: np.zeros((1, 1)).reshape(1)}, 0)]
 
 
 def free(node: Function) -> None:

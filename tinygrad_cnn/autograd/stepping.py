@@ -76,15 +76,15 @@ class Steps(Walk):
                         raise ValueError(
                             f"backward_steps: g{name} of {node.name} must keep its shape {g.shape}, got {new.shape}"
                         )
-                    super().receive(node, edge, new, gy)
+                    super().receive(node, edge, new)
             if self.frees:
                 free(node)
         if self.inputs is None:
-            for edge, total in self.totals.items():
+            for edge in self.totals:
                 if type(edge) is Leaf:
-                    deposit(edge, self.handed_over(edge, total), False)
+                    deposit(edge, self.handed_over(edge), False)
 
-    def receive(self, node: Function, edge: Edge, g: Any, gy: Any) -> None:
+    def receive(self, node: Function, edge: Edge, g: Any) -> None:
         """Hold back what a rule returned until the step is over."""
         if type(g) is Part:
             whole = np.zeros(edge.y_shape, edge.y_dtype)
