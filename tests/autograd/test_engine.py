@@ -121,7 +121,7 @@ def test_a_gradient_whose_memory_somebody_else_holds_is_copied(view: bool) -> No
     assert not np.shares_memory(x.grad.data, kept)
 
 
-def test_a_gradient_that_nobody_else_holds_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_nobody_else_holds_is_not_copied() -> None:
     made: list[int] = []
 
     class Fresh(Function):

@@ -22,6 +22,7 @@ from tinygrad_cnn.kernels.geometry import (
     AXES,
     Padding,
     Pair,
+    Window,
     check_elements,
     check_remainder,
     for_axes,
@@ -45,6 +46,13 @@ class Geometry(NamedTuple):
     padding: Padding
     dilation: Pair
     groups: int
+
+
+@lru_cache(maxsize=1024)
+def convolved(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> Shape:
+    """Return the shape (N, O, OH, OW) of a convolution."""
+    image, size = (x_shape[2], x_shape[3]), (w_shape[2], w_shape[3])
+    return x_shape[0], w_shape[0], *Window(size, *geometry[:3]).out_size("conv2d", image)
 
 
 class Conv2d(Function):

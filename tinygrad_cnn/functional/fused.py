@@ -14,13 +14,12 @@ from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
-from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Geometry, over_pixels
+from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Geometry, convolved, over_pixels
 from tinygrad_cnn.functional.elementwise import FLOAT32
 from tinygrad_cnn.functional.norm import BatchNormFixed
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
 from tinygrad_cnn.kernels import conv_fused as kernel
 from tinygrad_cnn.kernels import conv_weight_grad
-from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
 from tinygrad_cnn.state import tick
@@ -88,8 +87,7 @@ class ConvRun(Function):
     @property
     def convolved(self) -> Any:
         """The shape of the convolution's own result."""
-        out = Window(self.w_shape[2:], *self.geometry[:3]).out_size("conv2d", self.x_shape[2:])
-        return self.x_shape[0], self.w_shape[0], *out
+        return convolved(self.x_shape, self.w_shape, self.geometry)
 
     def replay(self, x: Any, w: Any, b: Any) -> Iterator[Single]:
         """Run the operations one by one on the same inputs; the last one's node then stands in the place of this."""
@@ -139,6 +137,6 @@ class ConvNormRun(Function):
         """Run the operations one by one on the same inputs."""
         norm = BatchNormFixed(self.eps), mean, var, gamma, beta
         steps = [(Conv2d(self.geometry), w, b), norm, *[(ReLU(),)] * self.run.relu]
-        oh, ow = Window(w.shape[2:], *self.geometry[:3]).out_size("conv2d", x.shape[2:])
+        oh, ow = convolved(x.shape, w.shape, self.geometry)[2:]
         steps += [(MaxPool2d(SIDE_BY_SIDE, (oh // 2, ow // 2)),)] * self.run.pool
         yield from _one_by_one(self.run.paths, steps, x)

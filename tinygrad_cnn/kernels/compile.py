@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import llvmlite
 import numba
@@ -51,7 +51,13 @@ class Kernel:
 
     Arrays are C-contiguous; those not named in ``writes`` are typed read-only, so that frozen and writable arrays
     share one compilation. Further arguments are ints (int64), floats (float64) and bools.
+
+    Attributes:
+        checked: let numba compare the types of all arguments at every call, which may take as long as a small kernel.
+            The tests do so for all kernels; elsewhere it is done for kernels that are not of this folder.
     """
+
+    checked: ClassVar[bool] = False
 
     def __init__(self, function: Callable[..., Any], writes: frozenset[str], fastmath: frozenset[str]) -> None:
         code = function.__code__
@@ -88,10 +94,17 @@ class Kernel:
     def address(self, *args: Any) -> int:
         """Compile for arguments like these and return where the machine code is: f(result, error, *arguments)."""
         with _compiling:
-            (compiled,) = self._compile(args).overloads.values()
+            (compiled,) = self._dispatcher(args).overloads.values()
         return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
-    def _compile(self, args: tuple[Any, ...]) -> Any:
+    def _compile(self, args: tuple[Any, ...]) -> Callable[..., Any]:
+        dispatcher = self._dispatcher(args)
+        if self.checked or not is_ours(self.function):
+            return dispatcher
+        (compiled,) = dispatcher.overloads.values()
+        return compiled.entry_point
+
+    def _dispatcher(self, args: tuple[Any, ...]) -> Any:
         # numba imports it at its first launch, where a fork may catch the import half way; here forks wait.
         importlib.import_module("numpy.ma")
         options = {**OPTIONS, "fastmath": set(self.fastmath), "no_cfunc_wrapper": True}
@@ -117,6 +130,11 @@ class Kernel:
 # A fork waits until nobody compiles: in the child nobody would be left to open this lock, and numba's own.
 _compiling = threading.RLock()
 os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release)
+
+
+def is_ours(function: Callable[..., Any]) -> bool:
+    """Say whether a function stands in this folder."""
+    return Path(function.__code__.co_filename).parent == Path(__file__).parent
 
 
 def _type(value: Any, written: bool) -> types.Type:
@@ -170,7 +188,7 @@ class KernelCache(_Cache):
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         # The key holds the sources of this folder: a kernel from elsewhere is compiled in every process.
-        self._enabled = Path(kernel.function.__code__.co_filename).parent == Path(__file__).parent
+        self._enabled = is_ours(kernel.function)
 
     def _path(self, signature: Any, codegen: Any) -> Path:
         kernel = self._kernel

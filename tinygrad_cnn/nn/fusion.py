@@ -8,14 +8,14 @@ evaluation mode. The bits are those of the layers one after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn.autograd import is_grad_enabled
-from tinygrad_cnn.functional.conv import checked_geometry
+from tinygrad_cnn.functional.conv import checked_geometry, convolved
 from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
-from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.nn.activation import ReLU
 from tinygrad_cnn.nn.conv import Conv2d
 from tinygrad_cnn.nn.module import Module, tree
@@ -71,8 +71,8 @@ def call_run(modules: Sequence[Module], input: Any) -> Any:
         geometry = checked_geometry(
             input, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
         )  # fmt: skip
-        out = Window(conv.weight.shape[2:], *geometry[:3]).out_size("conv2d", input.shape[2:])
-        if run.pool and min(out) < 2:  # the pooling has something to say about it
+        # Of maps too small for a window the pooling itself has something to say.
+        if run.pool and min(convolved(input.shape, conv.weight.shape, geometry)[2:]) < 2:
             module_path.set(outside)
             for module in modules:
                 input = module(input)
@@ -91,12 +91,14 @@ def _is_plain(module: Module) -> bool:
     return "forward" not in vars(module)  # nobody has put another function in its place
 
 
+# As text: 2.0 and True equal ints, but the layer refuses them.
+_SIDE_BY_SIDE = {repr(sizes) for sizes in product(*((n, (n, n)) for n in (2, 2, 0, 1)))}
+
+
 def _is_side_by_side(pool: Any) -> bool:
     if pool.ceil_mode or pool.return_indices or not _is_plain(pool):
         return False
-    sizes = (pool.kernel_size, 2), (pool.stride, 2), (pool.padding, 0), (pool.dilation, 1)
-    # 2.0 and True equal ints, but the layer refuses them
-    return all(repr(size) in (f"{wanted}", f"({wanted}, {wanted})") for size, wanted in sizes)
+    return repr((pool.kernel_size, pool.stride, pool.padding, pool.dilation)) in _SIDE_BY_SIDE
 
 
 def _is_fixed(norm: Any, conv: Any, input: Any) -> bool:
