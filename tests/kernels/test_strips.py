@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_cnn.kernels.strips import CACHED, Strips, strips
+from tinygrad_cnn.kernels.strips import CACHED, WIDE, Strips, strips
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
 
 NO_PADDING = ((0, 0), (0, 0))
@@ -26,6 +26,15 @@ def test_channels_come_in_blocks_and_large_filter_banks_in_units() -> None:
     large = plan((1, 300, 4, 5), (130, 300, 3, 2))
     assert large.units > 1
     assert large.blocks * large.units * large.channels >= 300
+
+
+def test_narrow_units_have_a_share_of_the_filters_instead_of_the_channels() -> None:
+    narrow = plan((16, 256, 1, 196), (1024, 256, 1, 1))
+    assert (narrow.shares, narrow.units) == (2, 4)
+    assert len(narrow.places) >= WIDE
+    assert len(narrow.places) * 16 * 1024 // narrow.shares <= CACHED
+    assert plan((16, 256, 1, 196), (1028, 256, 1, 1)).shares == 1  # filters that cannot be divided
+    assert plan((16, 256, 14, 14), (256, 256, 3, 3)).shares == 1
 
 
 def test_a_strip_is_no_longer_than_a_chain_and_shared_by_small_images() -> None:

@@ -14,14 +14,14 @@ DTYPES = [np.float32, np.float64]
 @kernel(writes="acc")
 def tile(a, b, pixels, places, acc, a_start, a_row, b_start, depth, acc_start, acc_row, rows, vectors):
     weight_tile(
-        a, a_start, a_row, b, b_start, pixels, 1, depth, places, 2, acc, acc_start, acc_row, rows, vectors
+        a, a_start, a_row, b, b_start, pixels, 1, depth, places, 2, acc, acc_start, acc_row, rows, vectors, 3
     )  # fmt: skip
 
 
 @kernel(writes="acc")
 def row(a, b, pixels, places, acc, a_start, a_row, b_start, depth, acc_start, acc_row, rows, vectors):
     weight_row(
-        a, a_start, a_row, b, b_start, pixels, 1, depth, places, 2, acc, acc_start, acc_row, rows, vectors
+        a, a_start, a_row, b, b_start, pixels, 1, depth, places, 2, acc, acc_start, acc_row, rows, vectors, 3
     )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_a_tile_adds_what_its_twin_adds_in_every_shape_and_writes_nothing_else(
             acc_row = vectors * lane + 3
             compiled(a, b, pixels, places, acc, 5, 13, 7, depth, 9, acc_row, rows, vectors)
             tile_weight._weight_tile_twin(
-                a, 5, 13, b, 7, pixels, 1, depth, places, 2, expected, 9, acc_row, rows, vectors
+                a, 5, 13, b, 7, pixels, 1, depth, places, 2, expected, 9, acc_row, rows, vectors, 0
             )
             np.testing.assert_array_equal(acc, expected)
 

@@ -16,11 +16,13 @@ each with a list of its own, in the order of the pixels: the bits are those of a
 
 A depthwise convolution has one filter a channel: there gy is copied channels-last as well, and the lanes are channels.
 
-The work is cut into jobs (unit, part): a unit is a group, or as many of its channels as keep their sums in the cache; a
-part is a share of the strips. The sums of the parts are added in a fixed order.
+The work is cut into jobs (unit, part): a unit is a group, or as many of its channels or its filters as keep their sums
+in the cache; a part is some of the strips. The sums of the parts are added in a fixed order.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 from numpy import ndarray
@@ -118,11 +120,12 @@ def _choose(
 def _weight_grad(
     gy: ndarray, x: ndarray, index: ndarray, pixels: ndarray, sides: ndarray, places: ndarray,
     columns: ndarray, dense: ndarray, taps: ndarray, gw: ndarray, acc: ndarray, images: ndarray, panels: ndarray,
-    gathered: ndarray, scratch: ndarray, each: bool, groups: int, units: int, parts: int, stack: int, channels: int,
-    band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int, start: int, stop: int,
+    gathered: ndarray, scratch: ndarray, each: bool, groups: int, shares: int, units: int, parts: int,
+    stack: int, channels: int, band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the jobs start..stop: acc[job] = the sums (filter, vector, lane) of a unit over a part of the images.
 
+    Groups count once for each share of their filters: ``shares`` of them follow each other on the same channels.
     Filters come ``height`` at a time; the last block of them overlaps the one before, with rows of its own in acc.
     Where there is an index gy is that of maxima, and filters come one at a time.
     """
@@ -130,7 +133,7 @@ def _weight_grad(
     _, together, blocks, rows, pitch = images.shape
     _, acc_rows, vectors, lane = acc.shape
     _, height, deep = panels.shape
-    c_group, o_group = x.shape[1] // groups, 1 if each else o_size // groups
+    c_group, o_group = x.shape[1] // groups * shares, 1 if each else o_size // groups
     per_group, per_block = units // groups, vectors // blocks
     piece = threads.piece_at(start, units * parts)
     image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), scratch[piece, 0]
@@ -147,6 +150,7 @@ def _weight_grad(
     for job in range(start, stop):
         u, part = divmod(job, parts)
         g, c0 = u // per_group, u % per_group * blocks * channels
+        c_low = g // shares * c_group
         slot = job if parts > 1 else piece
         acc[slot] = 0
         here = min(blocks, (c_group - c0 + channels - 1) // channels)
@@ -158,7 +162,7 @@ def _weight_grad(
                     for row in range((real - 1) * up + reach):
                         if row % up < reach:
                             _pack(
-                                x, n0 + i, g * c_group + c0 + b * channels, (g + 1) * c_group, channels,
+                                x, n0 + i, c_low + c0 + b * channels, c_low + c_group, channels,
                                 oh0 * sh - top + row * down, dh, stack, starts, lane, image,
                                 ((i * blocks + b) * rows + row) * pitch, columns,
                             )  # fmt: skip
@@ -180,7 +184,7 @@ def _weight_grad(
                         weight_row(
                             panel, 0, 0, image, 0, chosen, 0, some, places, v, acc,
                             ((slot * acc_rows + r) * vectors + v) * lane, 0, 1,
-                            here * per_block * (tile + 1) // tiles - v,
+                            here * per_block * (tile + 1) // tiles - v, 0,
                         )  # fmt: skip
                 continue
             for block in range(here if each else (o_group + height - 1) // height):
@@ -207,6 +211,7 @@ def _weight_grad(
                             min(LONGEST_CHAIN, n_here * run - k), places, v, acc,
                             ((slot * acc_rows + (0 if each else block * height)) * vectors + v) * lane,
                             vectors * lane, 0 if each else height, low + (high - low) * (tile + 1) // tiles - v,
+                            height * plane if direct else 0,
                         )  # fmt: skip
         if parts == 1:
             _gather(acc, slot, 1, taps, gw, g * o_group, u % per_group * len(taps), o_group, height)
@@ -229,7 +234,14 @@ def takes_maxima(
 ) -> bool:  # fmt: skip
     """Say whether `conv2d_weight_grad` takes the index of 2x2 max pooling, and is the faster for it."""
     plan = strips(x_shape, w_shape, stride, padding, dilation, groups, lanes(dtype))
-    return not plan.each and len(plan.places) >= LEAST_VECTORS and plan.out[1] <= LONGEST_CHAIN
+    large = len(plan.places) >= LEAST_VECTORS and w_shape[2:] != (1, 1)
+    return large and not plan.each and plan.out[1] <= LONGEST_CHAIN
+
+
+@lru_cache(maxsize=256)
+def _longest_rows(height: int, width: int) -> int:
+    """Return how long the rows of an image may be where any will do, as for 1x1: long ones are turned fastest."""
+    return max(width, *(k for k in range(1, LONGEST_CHAIN + 1) if height * width % k == 0))
 
 
 def conv2d_weight_grad(
@@ -248,10 +260,13 @@ def conv2d_weight_grad(
         gw = conv_weight_flat.weight_grad(gy, x, w_shape, padding, dilation)
         if np.isfinite(gw).all():  # else zeros between the rows may have met a NaN or an infinity
             return gw
+    if w_shape[2:] == stride == (1, 1) and padding == ((0, 0), (0, 0)) and not index.size:
+        width = _longest_rows(*x.shape[2:])
+        x, gy = x.reshape(*x.shape[:2], -1, width), gy.reshape(*gy.shape[:2], -1, width)
     lane = lanes(x.dtype)
     key = x.shape, w_shape, stride, padding, dilation, groups, lane
     plan = strips(*key)
-    each, groups, o = plan.each, plan.groups, plan.filters
+    each, groups, o = plan.each, plan.groups * plan.shares, plan.filters
     height = 1 if index.size else rows_for(o // groups)
     jobs = plan.units * plan.parts
     pieces = threads.pieces_of(jobs)
@@ -264,8 +279,8 @@ def conv2d_weight_grad(
     gw = buffers.empty((o, w_shape[0] // o * w_shape[1] * w_shape[2] * w_shape[3]), x.dtype)
     threads.split(
         _weight_grad, jobs, gy, x, index.reshape(-1), plan.pixels, plan.sides, plan.places, plan.columns,
-        plan.dense, plan.taps, gw, acc, images, panels, panels, scratch, each, groups, plan.units, plan.parts,
-        plan.stack, plan.channels, plan.band, *plan.out, stride[0], dilation[0], padding[0][0],
+        plan.dense, plan.taps, gw, acc, images, panels, panels, scratch, each, groups, plan.shares, plan.units,
+        plan.parts, plan.stack, plan.channels, plan.band, *plan.out, stride[0], dilation[0], padding[0][0],
         work=gy.size * gw.shape[1] // threads.MULTIPLY_ADDS,
     )  # fmt: skip
     buffers.give_back(("strips", key), images)

@@ -9,12 +9,14 @@ import numpy as np
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
-from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS
 
 # The sums of a unit, and its strip of x, have at most this many numbers each and stay in the second-level cache.
 CACHED = 2**16
 # An image of at most this many output pixels shares its strip with others: a tile should be much deeper than wide.
 SMALL_IMAGE = 64
+# A unit should have so many vectors of taps: each number of gy, which comes from far away, is multiplied by them all.
+WIDE = 8
 
 
 class Strips(NamedTuple):
@@ -23,6 +25,7 @@ class Strips(NamedTuple):
     each: bool  # depthwise: as one filter over all channels, in one group, but lane by lane
     groups: int
     filters: int
+    shares: int  # so many units have the same channels, each with a share of the filters of the group
     stack: int  # KH where the rows of the window are stacked into the channels, else 1
     channels: int  # of a block
     blocks: int  # of a unit
@@ -64,8 +67,13 @@ def strips(
     most = max(1, CACHED // max(sums, LONGEST_CHAIN * unit))
     in_group = -(-c // channels)
     per_group = -(-in_group // most)
+    # Narrow units have a share of the filters instead of the channels, as far as both can be divided.
+    shares = min(per_group, -(-WIDE // (most * segments * segment)))
+    if per_group % shares or o // groups % (MOST_ROWS * shares):
+        shares = 1
+    per_group //= shares
     blocks = -(-in_group // per_group)
-    units = groups * per_group
+    units = groups * shares * per_group
     # Few units make several parts, and few images several bands each, so that all threads have work.
     parts = -(-threads.PIECES // units)
     bands = max(-(-oh // max(1, LONGEST_CHAIN // ow)), min(oh, -(-parts // n)))
@@ -98,6 +106,6 @@ def strips(
     tables = (table.reshape(-1).astype(np.int64) for table in (pixels, places, columns, dense, taps))
     pixels, *rest = tables
     return Strips(
-        each, groups, o, stack, channels, blocks, units, parts, together, band, rows, pitch, (oh, ow), pixels,
+        each, groups, o, shares, stack, channels, blocks, units, parts, together, band, rows, pitch, (oh, ow), pixels,
         np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane)))), *rest
     )  # fmt: skip

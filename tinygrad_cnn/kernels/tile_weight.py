@@ -4,6 +4,8 @@
     weight_row     the same with one row, of more vectors
     transpose      target[columns[j] + r] = source[starts[r] + j]      as many rows and columns as a vector has lanes
 
+The rows that lie ``ahead`` of a's are on their way into the near caches when the tile is done.
+
 A tile of no rows multiplies lane by lane instead: a is then a vector at each k. A transposition writes zeros for rows
 that begin at a negative start and for columns from ``count`` on; its ``half`` has half as many rows.
 """
@@ -29,18 +31,26 @@ MOST_VECTORS = VECTORS[MOST_ROWS]
 MOST_ALONE = 6
 
 
+def _prefetch(emit: Emitter, at: ir.Value) -> None:
+    """Ask for a line of memory that will be read; any address will do."""
+    whole, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+    function = cgutils.get_or_insert_function(emit.builder.module, kind, "llvm.prefetch.p0")
+    emit.builder.call(function, [emit.builder.bitcast(at, byte), whole(0), whole(3), whole(1)])
+
+
 def _tile_of(shapes: list[tuple[int, int]]) -> Any:
     """Make a tile for so many rows and vectors; a kernel that calls it compiles one variant for each."""
 
     @intrinsic
     def tile(  # type: ignore[no-untyped-def]
         typing, a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
-        rows, vectors
+        rows, vectors, ahead
     ):  # fmt: skip
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
             (
                 a, a_start, a_row, b, b_start, pixels, pixel_start, depth, places, place_start, acc, acc_start, acc_row,
-                rows, vectors,
+                rows, vectors, ahead,
             ) = args  # fmt: skip
             emit = Emitter(context, builder, signature.args[0].dtype)
             a_at = emit.pointer(signature.args[0], a, a_start)
@@ -48,6 +58,7 @@ def _tile_of(shapes: list[tuple[int, int]]) -> Any:
             pixels_at = emit.pointer(signature.args[5], pixels, pixel_start)
             places_at = emit.pointer(signature.args[8], places, place_start)
             acc_at = emit.pointer(signature.args[10], acc, acc_start)
+            ahead_at = emit.shifted(a_at, ahead)
 
             def variant(height: int, width: int, each: bool) -> None:
                 a_rows = [emit.shifted(a_at, builder.mul(a_row, emit.index(r))) for r in range(height)]
@@ -55,6 +66,9 @@ def _tile_of(shapes: list[tuple[int, int]]) -> Any:
 
                 def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
                     pixel = builder.load(emit.shifted(pixels_at, k))
+                    if height > 1:  # a few numbers of one row a step: all rows at once would keep the loads waiting
+                        row, column = builder.and_(k, emit.index(7)), builder.and_(k, emit.index(-8))
+                        _prefetch(emit, emit.shifted(emit.shifted(ahead_at, builder.mul(row, a_row)), column))
                     bs = [emit.load(emit.shifted(column, pixel)) for column in b_columns]
                     results = []
                     for r in range(height):
@@ -75,7 +89,7 @@ def _tile_of(shapes: list[tuple[int, int]]) -> Any:
 
         signature = types.void(
             a, types.int64, types.int64, b, types.int64, pixels, types.int64, types.int64, places, types.int64, acc,
-            types.int64, types.int64, types.int64, types.int64,
+            types.int64, types.int64, types.int64, types.int64, types.int64,
         )  # fmt: skip
         return signature, codegen
 
@@ -142,7 +156,7 @@ def _transpose(  # type: ignore[no-untyped-def]
 def _weight_tile_twin(
     a: np.ndarray, a_start: int, a_row: int, b: np.ndarray, b_start: int, pixels: np.ndarray, pixel_start: int,
     depth: int, places: np.ndarray, place_start: int, acc: np.ndarray, acc_start: int, acc_row: int, rows: int,
-    vectors: int,
+    vectors: int, ahead: int,
 ) -> None:  # fmt: skip
     a, b, acc = a.reshape(-1), b.reshape(-1), acc.reshape(-1)
     width = lanes(acc.dtype)
