@@ -16,10 +16,10 @@ PACKAGE = ROOT / "tinygrad_cnn"
 # Functions of functional/ that serve the operations and are none themselves.
 INTERNAL = {
     "along_depth", "array_key", "array_shape", "axes_tuple", "axis_index", "bins", "by_channel", "check_pair",
-    "check_reduction", "checked_geometry", "checked_labels", "conv_geometry", "convolved", "depth", "draw_mask", "either",
-    "flat", "gate", "images", "in_volume", "is_basic", "like", "ndim_of", "over_channels", "over_pixels", "plane", "read",
-    "reduced", "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of", "sizes", "sum_to",
-    "update_running", "windows",
+    "check_reduction", "checked_geometry", "checked_labels", "conv_geometry", "convolved", "depth", "draw_mask",
+    "either", "flat", "gate", "images", "in_volume", "is_basic", "like", "ndim_of", "over_channels", "over_pixels",
+    "plane", "read", "reduced", "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of",
+    "sizes", "sum_to", "update_running", "windows",
 }  # fmt: skip
 
 # Files of kernels/ that compute no operation, or that of another file in another way; and functions that are a part of
