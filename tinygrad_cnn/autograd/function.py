@@ -125,19 +125,20 @@ class Function:
             recorded = mask > 4
             edges: Any = (ea, eb)
         else:
-            inputs = tuple(x for x in (x1, x2) if x is not _ABSENT) + more
-            first = None
-            arrays = list(inputs)
-            mask = none = 1 << len(arrays)
-            needs: list[Any] = [None] * len(arrays)
-            for i, v in enumerate(inputs):
+            inputs = () if x1 is _ABSENT else (x1,) if x2 is _ABSENT else (x1, x2, *more)
+            first, arrays, needs, bit = None, [], [], 1
+            mask = none = 1 << len(inputs)
+            for v in inputs:
+                edge = None
                 if isinstance(v, Variable):
                     if first is None:
                         first = v
-                    arrays[i] = v._data
-                    if v.edge is not None:
-                        needs[i] = v.edge
-                        mask |= 1 << i
+                    edge, v = v.edge, v._data
+                    if edge is not None:
+                        mask |= bit
+                arrays.append(v)
+                needs.append(edge)
+                bit += bit
             y = self.forward(*arrays)  # type: ignore[attr-defined]
             edges = tuple(needs)
             recorded = mask > none

@@ -9,13 +9,14 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.functional.elementwise import FLOATS
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import array_shape, reshape, shape_of, sum_to, transpose
 from tinygrad_cnn.kernels import gemm as kernel
 from tinygrad_cnn.kernels.reduce import rows_sum
 from tinygrad_cnn.state import place
 
-_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
+_FLOATS = set(FLOATS)
 
 
 class MatMul(Function):
