@@ -79,6 +79,7 @@ def _dots_of_planes(
                     sums[piece, o, k] += total[place + o % INNER_ROWS * INNER_TAPS + k % INNER_TAPS].sum()
 
 
+@lru_cache(maxsize=1024)
 def pays(
     x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> bool:

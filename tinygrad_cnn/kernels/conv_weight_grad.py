@@ -22,16 +22,14 @@ in the cache; a part is some of the strips. The sums of the parts are added in a
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_weight_flat, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair
-from tinygrad_cnn.kernels.strips import strips
-from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, copy_run, lanes, rows_for
+from tinygrad_cnn.kernels.strips import Shape, launch, strips
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, copy_run, lanes
 from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_row, weight_tile
 from tinygrad_cnn.kernels.vector import (
     add,
@@ -238,15 +236,9 @@ def takes_maxima(
     return large and not plan.each and plan.out[1] <= LONGEST_CHAIN
 
 
-@lru_cache(maxsize=256)
-def _longest_rows(height: int, width: int) -> int:
-    """Return how long the rows of an image may be where any will do, as for 1x1: long ones are turned fastest."""
-    return max(width, *(k for k in range(1, LONGEST_CHAIN + 1) if height * width % k == 0))
-
-
 def conv2d_weight_grad(
-    gy: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair,
-    groups: int, index: np.ndarray = _NO_INDEX,
+    gy: np.ndarray, x: np.ndarray, w_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    index: np.ndarray = _NO_INDEX,
 ) -> np.ndarray:  # fmt: skip
     """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW).
 
@@ -260,32 +252,17 @@ def conv2d_weight_grad(
         gw = conv_weight_flat.weight_grad(gy, x, w_shape, padding, dilation)
         if np.isfinite(gw).all():  # else zeros between the rows may have met a NaN or an infinity
             return gw
-    if w_shape[2:] == stride == (1, 1) and padding == ((0, 0), (0, 0)) and not index.size:
-        width = _longest_rows(*x.shape[2:])
-        x, gy = x.reshape(*x.shape[:2], -1, width), gy.reshape(*gy.shape[:2], -1, width)
-    lane = lanes(x.dtype)
-    key = x.shape, w_shape, stride, padding, dilation, groups, lane
-    plan = strips(*key)
-    each, groups, o = plan.each, plan.groups * plan.shares, plan.filters
-    height = 1 if index.size else rows_for(o // groups)
-    jobs = plan.units * plan.parts
-    pieces = threads.pieces_of(jobs)
-    slots = jobs if plan.parts > 1 else pieces
-    acc = buffers.empty((slots, -(-(o // groups) // height) * height, len(plan.places), lane), x.dtype)
-    images = buffers.borrow(("strips", key), (pieces, plan.together, plan.blocks, plan.rows, plan.pitch), x.dtype)
-    panels = buffers.empty((pieces, lane if each else height, len(plan.dense)), x.dtype)
-    rows = -(-plan.stack * plan.channels // lane) * lane
-    scratch = np.full((pieces, 2, max(rows, len(plan.dense) if index.size else 0)), -1)
-    gw = buffers.empty((o, w_shape[0] // o * w_shape[1] * w_shape[2] * w_shape[3]), x.dtype)
+    way = launch(x.shape, w_shape, stride, padding, dilation, groups, lanes(x.dtype), index.size > 0)
+    plan, key = way.plan, ("strips", way.x, w_shape, stride, padding, dilation, groups, x.dtype)
+    acc, gw = buffers.empty(way.acc, x.dtype), buffers.empty(way.gw, x.dtype)
+    images, panels = buffers.borrow(key, way.images, x.dtype), buffers.empty(way.panels, x.dtype)
     threads.split(
-        _weight_grad, jobs, gy, x, index.reshape(-1), plan.pixels, plan.sides, plan.places, plan.columns,
-        plan.dense, plan.taps, gw, acc, images, panels, panels, scratch, each, groups, plan.shares, plan.units,
-        plan.parts, plan.stack, plan.channels, plan.band, *plan.out, stride[0], dilation[0], padding[0][0],
-        work=gy.size * gw.shape[1] // threads.MULTIPLY_ADDS,
+        _weight_grad, plan.units * plan.parts, gy.reshape(way.gy), x.reshape(way.x), index.reshape(-1), plan.pixels,
+        plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, acc, images, panels, panels,
+        np.full(way.scratch, -1), plan.each, *way.numbers, work=way.work,
     )  # fmt: skip
-    buffers.give_back(("strips", key), images)
+    buffers.give_back(key, images)
     if plan.parts > 1:
-        threads.split(
-            _collect, plan.units, acc, plan.taps, gw, groups, plan.units, plan.parts, height, work=gw.size * plan.parts
-        )
+        sizes = plan.groups * plan.shares, plan.units, plan.parts, way.height
+        threads.split(_collect, plan.units, acc, plan.taps, gw, *sizes, work=gw.size * plan.parts)
     return gw.reshape(w_shape)

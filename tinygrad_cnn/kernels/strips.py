@@ -9,8 +9,9 @@ import numpy as np
 
 from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
-from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, rows_for
 
+Shape = tuple[int, ...]
 # The sums of a unit, and its strip of x, have at most this many numbers each and stay in the second-level cache.
 CACHED = 2**16
 # An image of at most this many output pixels shares its strip with others: a tile should be much deeper than wide.
@@ -109,3 +110,51 @@ def strips(
         each, groups, o, shares, stack, channels, blocks, units, parts, together, band, rows, pitch, (oh, ow), pixels,
         np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane)))), *rest
     )  # fmt: skip
+
+
+class Launch(NamedTuple):
+    """What the kernel of conv_weight_grad.py is given: the strips, shapes of views and scratch, and its numbers."""
+
+    x: Shape
+    gy: Shape
+    plan: Strips
+    acc: Shape
+    images: Shape
+    panels: Shape
+    scratch: Shape
+    gw: Pair
+    height: int  # of a tile
+    numbers: tuple[int, ...]
+    work: int
+
+
+@lru_cache(maxsize=1024)
+def launch(
+    x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int, lane: int, pooled: bool
+) -> Launch:
+    """Return what the kernel is given for one geometry; ``pooled``: only maxima of 2x2 windows have a gradient."""
+    (n, c, height, width), (o, depth, kh, kw) = x, w
+    oh, ow = Window((kh, kw), stride, padding, dilation).out_size("conv2d", (height, width))
+    work = n * o * oh * ow * depth * kh * kw // (4 * threads.MULTIPLY_ADDS if pooled else threads.MULTIPLY_ADDS)
+    if (kh, kw) == stride == (1, 1) and padding == ((0, 0), (0, 0)) and not pooled:
+        # The rows may have any length, and long ones are turned fastest.
+        width = max(width, *(k for k in range(1, LONGEST_CHAIN + 1) if height * width % k == 0))
+        height = oh = oh * ow // width
+        ow = width
+    x = n, c, height, width
+    plan = strips(x, w, stride, padding, dilation, groups, lane)
+    groups, filters = plan.groups * plan.shares, plan.filters
+    rows = 1 if pooled else rows_for(filters // groups)
+    jobs = plan.units * plan.parts
+    pieces = threads.pieces_of(jobs)
+    acc = jobs if plan.parts > 1 else pieces, -(-(filters // groups) // rows) * rows, len(plan.places), lane
+    images = pieces, plan.together, plan.blocks, plan.rows, plan.pitch
+    panels = pieces, lane if plan.each else rows, len(plan.dense)
+    scratch = pieces, 2, max(-(-plan.stack * plan.channels // lane) * lane, len(plan.dense) if pooled else 0)
+    numbers = (
+        groups, plan.shares, plan.units, plan.parts, plan.stack, plan.channels, plan.band, *plan.out, stride[0],
+        dilation[0], padding[0][0],
+    )  # fmt: skip
+    gy = (n, o, oh // 2, ow // 2) if pooled else (n, o, oh, ow)
+    gw = filters, o // filters * depth * kh * kw
+    return Launch(x, gy, plan, acc, images, panels, scratch, gw, rows, numbers, work)
