@@ -107,3 +107,14 @@ def test_a_row_that_does_not_exist_is_not_read(dtype: type) -> None:
     turn(source, starts, np.arange(lane) * lane, target, 0, 0, 2, 0, 0)
     np.testing.assert_array_equal(target.reshape(lane, lane)[:2, 0], 7)
     assert target.sum() == 7 * 2
+
+
+def test_what_is_fetched_ahead_need_not_exist() -> None:
+    @kernel(writes="x")
+    def ahead(x: np.ndarray, at: int) -> None:
+        tile_weight.fetch(x, at)
+
+    x = np.arange(3, dtype=np.float32)
+    for at in (0, -(10**6), 2**40):
+        ahead(x, at)
+    np.testing.assert_array_equal(x, [0, 1, 2])

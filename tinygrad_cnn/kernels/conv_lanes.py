@@ -38,9 +38,10 @@ def _pack_filters(
         g, part = divmod(block, blocks)
         first = g * count * depth * plane + min(part * rows, count - rows) * row
         for t in range(len(taps)):
+            source, panel = w[first + taps[t] :], panels[block, t * depth : (t + 1) * depth]
             for c in range(depth):
-                for r in range(rows):
-                    panels[block, t * depth + c, r] = w[first + r * row + c * step + taps[t]]
+                for r in range(rows):  # an unsigned index is not looked at whether it counts from the end
+                    panel[c, r] = source[np.uint64(r * row + c * step)]
 
 
 def filter_panels(gradient: bool, w: np.ndarray, taps: np.ndarray, groups: int, count: int, rows: int) -> np.ndarray:

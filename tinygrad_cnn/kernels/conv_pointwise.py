@@ -17,6 +17,7 @@ from tinygrad_cnn.kernels.conv_lanes import filter_panels
 from tinygrad_cnn.kernels.geometry import Window
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTORS, copy_run, lanes, rows_for
 from tinygrad_cnn.kernels.tile_pixels import pixel_tile
+from tinygrad_cnn.kernels.tile_weight import fetch
 
 
 @kernel(writes="y tiles sums")
@@ -43,7 +44,12 @@ def _products(
             pixel = min(i * lane, size - lane)
             tile[0, v], tile[1, v] = n * depth * size + pixel, n * o_size * size + pixel
             tile[2, v], tile[3, v] = tile[0, v], v * lane
+        n, i = divmod(min((item + 1) * width, last), per_image)
+        following = n * depth * size + min(i * lane, size - lane)
         for block in range(len(panels)):
+            for k in range(depth * block // len(panels), depth * (block + 1) // len(panels)):
+                for v in range(width + 1):  # the pixels of the next tile, while there is time
+                    fetch(x, following + k * size + v * lane)
             o = min(block * rows, o_size - rows)
             if depth <= LONGEST_CHAIN:
                 pixel_tile(

@@ -3,6 +3,7 @@
     weight_tile    acc[r, v] += sum over k of a[r, k] * b[pixels[k] + places[v]]      a broadcast, b a vector
     weight_row     the same with one row, of more vectors
     transpose      target[columns[j] + r] = source[starts[r] + j]      as many rows and columns as a vector has lanes
+    fetch          ask for array[at], which is read soon
 
 The rows that lie ``ahead`` of a's are on their way into the near caches when the tile is done.
 
@@ -96,6 +97,16 @@ def _tile_of(shapes: list[tuple[int, int]]) -> Any:
     return tile
 
 
+@intrinsic
+def _fetch(typing, array, at):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        _prefetch(emit, emit.pointer(signature.args[0], *args))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
 _weight_tile = _tile_of([(r, v) for r in range(MOST_ROWS + 1) for v in range(1, MOST_VECTORS + 1)])
 _weight_row = _tile_of([(1, v) for v in range(1, MOST_ALONE + 1)])
 
@@ -153,6 +164,10 @@ def _transpose(  # type: ignore[no-untyped-def]
     return signature, codegen
 
 
+def _fetch_twin(array: np.ndarray, at: int) -> None:
+    pass
+
+
 def _weight_tile_twin(
     a: np.ndarray, a_start: int, a_row: int, b: np.ndarray, b_start: int, pixels: np.ndarray, pixel_start: int,
     depth: int, places: np.ndarray, place_start: int, acc: np.ndarray, acc_start: int, acc_row: int, rows: int,
@@ -186,4 +201,5 @@ def _transpose_twin(
 
 weight_tile: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_tile
 weight_row: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_row
+fetch: Callable[..., None] = _fetch_twin if config.DISABLE_JIT else _fetch
 transpose: Callable[..., None] = _transpose_twin if config.DISABLE_JIT else _transpose
