@@ -9,7 +9,8 @@ from tinygrad_cnn import Tensor, grad, gradcheck, gradgradcheck
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.functional.conv import Conv2d, Geometry, conv_geometry
 from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
-from tinygrad_cnn.functional.pool import MaxPool2d
+from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
+from tinygrad_cnn.kernels import conv_input_maxima
 
 DTYPES = [np.float32, np.float64]
 GEOMETRIES = {
@@ -21,6 +22,11 @@ GEOMETRIES = {
         conv_geometry("conv2d", (3, 3), 1, 1, 1, 1),
     ),
     "images in lanes": ((16, 3, 9, 10), (6, 3, 5, 5), conv_geometry("conv2d", (5, 5), 1, 2, 1, 1)),
+    "a batch with many filters": (
+        (16, 10, 11, 12),
+        (19, 10, 5, 5),
+        conv_geometry("conv2d", (5, 5), 1, ((2, 1), (0, 1)), 1, 1),
+    ),
     "windows of many vectors": ((3, 20, 11, 9), (7, 20, 5, 4), conv_geometry("conv2d", (5, 4), 1, (2, 1), 1, 1)),
     "stride, dilation, groups": ((2, 4, 13, 11), (6, 2, 3, 2), conv_geometry("conv2d", (3, 2), (2, 1), 1, (1, 2), 2)),
 }
@@ -91,6 +97,16 @@ def test_gradients(run: Run) -> None:
     compute = lambda *a: ConvRun(geometry, run).apply(*a)
     assert gradcheck(compute, inputs)
     assert gradgradcheck(compute, inputs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_gradients_of_all_pixels_are_written_where_needed(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    scattered = []
+    forward = MaxPoolScatter.forward
+    monkeypatch.setattr(MaxPoolScatter, "forward", lambda *a: scattered.append(a) or forward(*a))
+    x, w, geometry = GEOMETRIES["a batch with many filters"]
+    ConvRun(geometry, RUNS[0]).apply(*draw(x, w, dtype)).sum().backward()
+    assert bool(scattered) == (not conv_input_maxima.pays(x, w, *geometry, np.dtype(dtype)))
 
 
 def test_only_what_is_asked_for_is_computed() -> None:

@@ -25,8 +25,9 @@ INTERNAL = {
 # Files of kernels/ that compute no operation, or that of another file in another way; and functions that are a part of
 # one, or that NumPy says in one line.
 MACHINERY = {
-    "__init__", "buffers", "compile", "conv_lanes", "conv_pointwise", "conv_weight_flat", "geometry", "lanes", "launch",
-    "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight", "vector", "winograd_transform",
+    "__init__", "buffers", "compile", "conv_input_maxima", "conv_lanes", "conv_pointwise", "conv_weight_flat",
+    "geometry", "lanes", "launch", "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight", "vector",
+    "winograd_transform",
 }  # fmt: skip
 WITHOUT_REFERENCE = {
     "adjoint", "array_at", "bands_for", "binary_cross_entropy_with_logits_grad", "cat", "channel_sum", "choose",

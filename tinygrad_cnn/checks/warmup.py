@@ -23,7 +23,7 @@ from tinygrad_cnn.checks.case import Case
 from tinygrad_cnn.kernels.compile import Kernel, cache_folder
 from tinygrad_cnn.tensor import Tensor
 
-FLOAT32_ALONE = "winograd"  # begins the name of every file of that algorithm
+FLOAT32_ALONE = "winograd", "conv_input_maxima"  # begin the names of the files of these algorithms
 INDICES = np.dtype(np.uint64).char  # a kernel of indices is compiled once, for all dtypes
 OPTIMIZERS: tuple[Callable[..., Any], ...] = (
     optim.SGD, partial(optim.SGD, momentum=0.9), optim.Adam, optim.AdamW, optim.RMSprop,
@@ -50,6 +50,7 @@ def calls(dtype: np.dtype) -> Iterator[Callable[[], Any]]:
     yield partial(_average, dtype)
     yield partial(_second_order, dtype)
     yield partial(_fused, dtype)
+    yield partial(_maxima, dtype)
     # Batches of small images, many channels, and 1x1 filters have algorithms of their own.
     yield partial(_convolution, (64, 1, 28, 28), (6, 1, 5, 5), 2, dtype)
     yield partial(_convolution, (64, 6, 14, 14), (16, 6, 5, 5), 0, dtype)
@@ -130,6 +131,12 @@ def _fused(dtype: np.dtype) -> None:
         with no_grad():
             model.eval()(images)
         model.train()
+
+
+def _maxima(dtype: np.dtype) -> None:
+    """Where pooling follows, the gradient of the images of a batch may have a kernel of its own."""
+    x = Tensor(np.ones((16, 8, 12, 12)), dtype, requires_grad=True)
+    nn.Sequential(nn.Conv2d(8, 8, 5, dtype=dtype), nn.ReLU(), nn.MaxPool2d(2))(x).sum().backward()
 
 
 def _step(make: Callable[..., Any], dtype: np.dtype) -> None:

@@ -19,7 +19,7 @@ from tinygrad_cnn.functional.elementwise import FLOAT32
 from tinygrad_cnn.functional.norm import BatchNormFixed
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
 from tinygrad_cnn.kernels import conv_fused as kernel
-from tinygrad_cnn.kernels import conv_weight_grad
+from tinygrad_cnn.kernels import conv_input_maxima, conv_weight_grad
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
 from tinygrad_cnn.state import tick
@@ -64,11 +64,15 @@ class ConvRun(Function):
     def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
         if self.run.relu:
             gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
-        scattered, maxima = gy, self.run.pool and type(gy) is ndarray and self.takes_maxima(gy.dtype)
-        if self.run.pool and (self.needs(0) or not maxima):
+        pooled = self.run.pool and type(gy) is ndarray
+        maxima, whole = pooled and self.takes_maxima(gy.dtype), self.needs(0)
+        scattered, gx, gw, gb = gy, None, None, None
+        if whole and pooled and conv_input_maxima.pays(self.x_shape, self.w_shape, *self.geometry, gy.dtype):
+            whole, gx = False, conv_input_maxima.input_grad(gy, self.index, w, self.x_shape, self.geometry.padding)
+        if self.run.pool and (whole or not maxima):
             scattered = MaxPoolScatter(self.index, self.convolved).apply(gy)
-        gx = Conv2dInputGrad(self.geometry, self.x_shape).apply(scattered, w) if self.needs(0) else None
-        gw = gb = None
+        if whole:
+            gx = Conv2dInputGrad(self.geometry, self.x_shape).apply(scattered, w)
         if self.needs(1) and maxima:
             gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, self.index)
         elif self.needs(1):

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import SLACK, bands_for, is_wide, pack, parts_of, scratch, sums_at, within
+from tinygrad_cnn.kernels.conv import SLACK, Shape, bands_for, is_wide, pack, parts_of, scratch, sums_at, within
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strided import join_run
 from tinygrad_cnn.kernels.tile import VECTORS, copy_run, rows_for
@@ -127,6 +127,15 @@ def _input_grad(
                         position += run
 
 
+@lru_cache(maxsize=1024)
+def goes_in_lanes(window: Window, gy: Shape, x: Shape, groups: int, dtype: np.dtype) -> bool:
+    """Say whether images lie in the lanes of vectors (conv_lanes.py) for the input gradient of shape x."""
+    (sh, sw), (kh, kw) = window.stride, window.size
+    pitch = -(-window.padded((x[2], x[3]))[1] // sw) + (kw - 1) * window.dilation[1] // sw
+    wide = is_wide(pitch * sw, x[3], window.stride)
+    return not wide and conv_lanes.pays(x[0], gy[1:], x[1:], gy[1] // groups * kh * kw // (sh * sw), (sh, sw), dtype)
+
+
 def conv2d_input_grad(
     gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
@@ -138,19 +147,18 @@ def conv2d_input_grad(
     n, c, height, width = x_shape
     o, _, kh, kw = w.shape
     stride = within(stride, (kh, kw), (height, width), padding)
-    plan = adjoint(o // groups, (height, width), (kh, kw), stride, padding, dilation)
     gx = buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx
-    window, taps = Window((kh, kw), stride, padding, dilation), o // groups * kh * kw // (stride[0] * stride[1])
+    window = Window((kh, kw), stride, padding, dilation)
     if conv_pointwise.pays(window, gy.shape, c, groups, gy.dtype):
         conv_pointwise.convolve(True, gy, w, None, gx)
         return gx
-    wide = is_wide(plan.pitch * stride[1], width, stride)
-    if not wide and conv_lanes.pays(n, gy.shape[1:], gx.shape[1:], taps, stride, gy.dtype):
+    if goes_in_lanes(window, gy.shape, x_shape, groups, gy.dtype):
         conv_lanes.convolve(True, gy, w, None, gx, window, groups)
         return gx
+    plan = adjoint(o // groups, (height, width), (kh, kw), stride, padding, dilation)
     rows, parts = rows_for(c // groups), parts_of(n, groups, gy[0].nbytes)
     n, bands = n * parts, bands_for(n * parts)
     rooms = scratch(gy.dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)

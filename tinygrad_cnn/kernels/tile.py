@@ -61,11 +61,11 @@ def rows_for(count: int) -> int:
 class Emitter:
     """The LLVM builder with the vector vocabulary of the tiles."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, element: Any) -> None:
+    def __init__(self, context: Any, builder: ir.IRBuilder, element: Any, lanes: int = 0) -> None:
         self.context, self.builder = context, builder
         self.scalar = context.get_value_type(element)
         self.bytes = element.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.bytes
+        self.lanes = lanes or VECTOR_BYTES // self.bytes
         self.vector = ir.VectorType(self.scalar, self.lanes)
 
     def pointer(self, kind: types.Array, array: ir.Value, start: ir.Value) -> ir.Value:
