@@ -85,6 +85,23 @@ def test_exp_at_the_ends_of_the_range(dtype: type) -> None:
     assert y[9] == np.inf
 
 
+@kernel
+def decays(x, y):
+    for i in range(len(x)):
+        y[i] = activation.decay(x[i])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_decay_is_exp_below_zero(dtype: type) -> None:
+    lowest = np.log(np.finfo(dtype).tiny) + np.finfo(dtype).eps * 100
+    ends = [0, -0.0, lowest, np.nan, -np.inf, np.finfo(dtype).min, 2 * lowest]
+    x = np.concatenate([np.linspace(lowest, 0, 100_003), ends]).astype(dtype)
+    y, (expected, _) = np.empty_like(x), exp_and_expm1(x)
+    decays(x, y)
+    np.testing.assert_allclose(y[:-3], expected[:-3], rtol=np.finfo(dtype).eps)
+    np.testing.assert_array_equal(y[-3:], 0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_expm1_is_precise_near_zero(dtype: type) -> None:
     x = np.concatenate([np.geomspace(1e-30, 40, 4001), -np.geomspace(1e-30, 40, 4001)]).astype(dtype)

@@ -45,6 +45,17 @@ def test_equals_the_reference_along_every_axis(shape: tuple[int, ...], name: str
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("length", [10, 17, 40, 1100])
+def test_each_row_by_its_own_largest_wherever_that_stands(length: int, dtype: type) -> None:
+    places = {0, 9, 15, length // 2, length - 1} & set(range(length))
+    x = rng.normal(size=(len(places), length)).astype(dtype) + 1000 * np.arange(len(places), dtype=dtype)[:, None]
+    x[range(len(places)), list(places)] += 800
+    y, gx = both(softmax, "softmax", x, x, 1)
+    for result, correct in zip((y, gx), both(reference, "softmax", x, x, 1), strict=True):
+        np.testing.assert_allclose(result, correct, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_infinite_and_huge_scores(axis: int, dtype: type) -> None:
     inf, nan = np.inf, np.nan

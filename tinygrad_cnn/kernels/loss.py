@@ -20,10 +20,11 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
-from tinygrad_cnn.kernels.activation import exp
+from tinygrad_cnn.kernels.activation import decay
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.softmax import largest_of
 from tinygrad_cnn.kernels.threads import split
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
 
 
 def _class_last(x: ndarray) -> ndarray:
@@ -47,12 +48,16 @@ def _cross_entropy(
     x: ndarray, target: ndarray, weight: ndarray, losses: ndarray, weights: ndarray, log_sums: ndarray,
     ignore_index: int, smoothing: float, start: int, stop: int,
 ) -> None:  # fmt: skip
+    zero = x.dtype.type(0)
     for sample in range(start, stop):
         label, scores = target[sample], x[sample]
         largest = largest_of(scores)
         total = 0.0
-        for c in range(len(scores)):
-            total += exp(scores[c] - largest)
+        for first in range(0, len(scores), LONGEST_CHAIN):
+            block, part = scores[first : first + LONGEST_CHAIN], zero
+            for c in range(len(block)):
+                part += decay(block[c] - largest)
+            total += part
         log_sum = largest + math.log(total)
         log_sums[sample] = log_sum
         if label == ignore_index:
@@ -108,7 +113,7 @@ def _cross_entropy_grad(
         own = (1 - smoothing) * weight[label]
         both, smooth = number(g * (own + share * everything)), number(g * share)
         for c in range(len(scores)):
-            results[c] = both * exp(number(scores[c] - log_sum)) - smooth * weight[c]
+            results[c] = both * decay(number(scores[c] - log_sum)) - smooth * weight[c]
         results[label] -= number(g * own)
 
 

@@ -7,7 +7,8 @@ and shift belong to the channel: gamma and beta are (G, K).
     instance norm   (N, C, ...)  ->  G = C groups of one channel
     layer norm      (..., L)     ->  G = 1 group of K = L channels, each a single number: S = 1
 
-Where S is 1 the loops run along K, else along S. As in norm.py, statistics and arithmetic are in float64.
+Where S is 1 the loops run along K, else along S. Then gamma is as long as a row, and its gradient, a sum over images,
+is made for some columns at a time. As in norm.py, statistics and arithmetic are in float64.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.threads import piece_at, pieces_of, split
+from tinygrad_cnn.kernels.threads import PIECES, split
+
+# Where channels are single numbers: so many at a time go through all images that their sums stay in the first cache.
+_CHUNK = 1024
 
 
 @kernel(writes="mean deviation y", reassoc=True)
@@ -68,57 +72,87 @@ def group_norm(x: ndarray, gamma: ndarray, beta: ndarray, eps: float) -> tuple[n
 
 
 @kernel(writes="gx sums", reassoc=True)
-def _group_norm_grad(
+def _channels_grad(
     gy: ndarray, x: ndarray, gamma: ndarray, mean: ndarray, deviation: ndarray, gx: ndarray, sums: ndarray, start: int,
     stop: int,
 ) -> None:  # fmt: skip
-    rows, channels, length = x.shape
-    size = channels * length
-    mine = sums[piece_at(start, rows)]  # of gy*xhat and of gy, for each channel, over the rows of this piece
+    _, channels, length = x.shape
     for row in range(start, stop):
-        gradients, values, results = gy[row].reshape(size), x[row].reshape(size), gx[row].reshape(size)
-        g, centre, scale = row % len(gamma), mean[row], 1 / deviation[row]
-        ggamma, gbeta, weights = mine[0, g], mine[1, g], gamma[g]
+        centre, scale, weights = mean[row], 1 / deviation[row], gamma[row % len(gamma)]
         along, total = 0.0, 0.0  # of gy*gamma*xhat and of gy*gamma over the row
-        if length == 1:
-            for k in range(channels):
-                product = gradients[k] * ((values[k] - centre) * scale)
-                ggamma[k] += product
-                gbeta[k] += gradients[k]
-                along += product * weights[k]
-                total += gradients[k] * weights[k]
-        else:
-            for k in range(channels):
-                incoming, channel = gy[row, k], x[row, k]
-                product, plain = 0.0, 0.0
-                for s in range(length):
-                    product += incoming[s] * ((channel[s] - centre) * scale)
-                    plain += incoming[s]
-                ggamma[k] += product
-                gbeta[k] += plain
-                along += product * weights[k]
-                total += plain * weights[k]
+        for k in range(channels):
+            incoming, channel = gy[row, k], x[row, k]
+            product, plain = 0.0, 0.0
+            for s in range(length):
+                product += incoming[s] * ((channel[s] - centre) * scale)
+                plain += incoming[s]
+            sums[0, row, k], sums[1, row, k] = product, plain
+            along += product * weights[k]
+            total += plain * weights[k]
         # gx = (gy*gamma - mean of gy*gamma - xhat * mean of gy*gamma*xhat) / deviation
-        b = -scale * scale * along / size
-        shift = -scale * total / size - b * centre
-        if length == 1:
-            for k in range(channels):
-                results[k] = gradients[k] * (weights[k] * scale) + values[k] * b + shift
-        else:
-            for k in range(channels):
-                incoming, channel, filled = gy[row, k], x[row, k], gx[row, k]
-                a = weights[k] * scale
-                for s in range(length):
-                    filled[s] = incoming[s] * a + channel[s] * b + shift
+        b = -scale * scale * along / (channels * length)
+        shift = -scale * total / (channels * length) - b * centre
+        for k in range(channels):
+            incoming, channel, filled = gy[row, k], x[row, k], gx[row, k]
+            a = weights[k] * scale
+            for s in range(length):
+                filled[s] = incoming[s] * a + channel[s] * b + shift
+
+
+@kernel(writes="means", reassoc=True)
+def _row_means(
+    gy: ndarray, x: ndarray, gamma: ndarray, mean: ndarray, deviation: ndarray, means: ndarray, start: int, stop: int
+) -> None:
+    for row in range(start, stop):
+        incoming, values, weights, centre = gy[row], x[row], gamma[row % len(gamma)], mean[row]
+        along, total = 0.0, 0.0
+        for k in range(len(values)):
+            g = incoming[k] * weights[k]
+            along += g * (values[k] - centre)
+            total += g
+        means[row, 0], means[row, 1] = along / (deviation[row] * len(values)), total / len(values)
+
+
+@kernel(writes="gx sums")
+def _columns_grad(
+    gy: ndarray, x: ndarray, gamma: ndarray, mean: ndarray, deviation: ndarray, means: ndarray, gx: ndarray,
+    sums: ndarray, start: int, stop: int,
+) -> None:  # fmt: skip
+    blocks, _, groups, channels = sums.shape
+    images, chunks = len(x) // groups, -(-channels // _CHUNK)
+    for unit in range(start, stop):
+        block, g, first = unit // (groups * chunks), unit // chunks % groups, unit % chunks * _CHUNK
+        last = min(first + _CHUNK, channels)
+        weights, ggamma, gbeta = gamma[g, first:last], np.zeros(last - first), np.zeros(last - first)
+        for n in range(images * block // blocks, images * (block + 1) // blocks):
+            row = n * groups + g
+            incoming, values, results = gy[row, first:last], x[row, first:last], gx[row, first:last]
+            centre, scale, along, total = mean[row], 1 / deviation[row], means[row, 0], means[row, 1]
+            for k in range(len(results)):
+                g_k, xhat = incoming[k], (values[k] - centre) * scale
+                ggamma[k] += g_k * xhat
+                gbeta[k] += g_k
+                results[k] = scale * (g_k * weights[k] - total - xhat * along)
+        for k in range(len(ggamma)):
+            sums[block, 0, g, first + k], sums[block, 1, g, first + k] = ggamma[k], gbeta[k]
 
 
 def group_norm_grad(
     gy: ndarray, x: ndarray, gamma: ndarray, mean: ndarray, deviation: ndarray
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Return gx like x, and ggamma and gbeta (G, K) in float64, given what `group_norm` returned."""
-    gx, sums = buffers.empty(x.shape, x.dtype), np.zeros((max(1, pieces_of(len(x))), 2, *gamma.shape))
-    if gx.size:
-        arrays = [np.ascontiguousarray(a) for a in (gy, x, gamma)]
-        split(_group_norm_grad, len(x), *arrays, mean, deviation, gx, sums, work=4 * x.size)
-    ggamma, gbeta = sums.sum(0)
-    return gx, ggamma, gbeta
+    """Return gx like x, and ggamma and gbeta (G, K), given what `group_norm` returned."""
+    gx, (groups, channels) = buffers.empty(x.shape, x.dtype), gamma.shape
+    gy, x, gamma = (np.ascontiguousarray(a) for a in (gy, x, gamma))
+    if not gx.size:
+        return gx, *np.zeros((2, groups, channels))
+    if x.shape[2] > 1:
+        sums = np.empty((2, len(x), channels))
+        split(_channels_grad, len(x), gy, x, gamma, mean, deviation, gx, sums, work=4 * x.size)
+        return gx, *sums.reshape(2, -1, groups, channels).sum(1).astype(x.dtype)
+    gy, x, means = gy.reshape(-1, channels), x.reshape(-1, channels), np.empty((len(x), 2))
+    split(_row_means, len(x), gy, x, gamma, mean, deviation, means, work=2 * x.size)
+    columns = groups * -(-channels // _CHUNK)
+    sums = buffers.empty((min(len(x) // groups, -(-PIECES // columns)), 2, groups, channels), x.dtype)
+    arrays = gy, x, gamma, mean, deviation, means, gx.reshape(x.shape), sums
+    split(_columns_grad, len(sums) * columns, *arrays, work=4 * x.size)
+    return gx, *(sums[0] if len(sums) == 1 else sums.sum(0))
