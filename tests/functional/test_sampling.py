@@ -66,6 +66,14 @@ def test_a_nan_gives_nan_and_infinity_is_outside(options: Any, dtype: Any, rng: 
     assert np.isnan(ggrid.data[0, 0, :2]).any(-1).all() == (options[0] == "bilinear")
 
 
+def test_pixels_of_an_image_too_large_for_float32_to_count_them() -> None:
+    image = np.zeros((1, 1, 4099, 4101), np.float32)
+    image[..., -1, -2] = 1
+    near = np.array([[[[1 - 2 / 4100, 1.0]]]], np.float32)
+    assert F.grid_sample(image, near, align_corners=True).item() == pytest.approx(1, abs=1e-3)
+    assert F.grid_sample(image, near, "nearest", align_corners=True).item() == 1
+
+
 def test_points_that_are_far_away() -> None:
     x, grid = np.ones((1, 1, 2, 3)), np.array([[[[0.0, 1e30], [-1e30, 0.0]]]])
     for mode in ("bilinear", "nearest"):

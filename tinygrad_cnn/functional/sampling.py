@@ -115,13 +115,14 @@ def grid_sample(
     x, y = (_pixels(points[:, :, i], n, bool(align_corners), padding_mode) for i, n in enumerate((W, H)))
     if mode == "nearest":
         a, b = _array(x), _array(y)
-        index = _index(np.rint(a), np.rint(b), H, W)[:, None]
+        index = _index(_whole(np.rint(a), W), _whole(np.rint(b), H), H, W)[:, None]
         weight = where(np.isnan(a) | np.isnan(b), x + y, 1.0)[:, None]  # on the graph: the grid's gradient is 0
     else:
         left, top = np.floor(_array(x)), np.floor(_array(y))
         right_share, lower_share = x - left, y - top
         corners = [(i, j) for i in (0, 1) for j in (0, 1)]
-        index = np.stack([_index(left + j, top + i, H, W) for i, j in corners], 1)
+        column, row = _whole(left, W), _whole(top, H)
+        index = np.stack([_index(column + j, row + i, H, W) for i, j in corners], 1)
         shares = (1 - lower_share, lower_share), (1 - right_share, right_share)
         weight = stack([shares[0][i] * shares[1][j] for i, j in corners], 1)
     sampled = Sample(index).apply(reshape(input, (N, C, H * W)), weight)
@@ -141,7 +142,12 @@ def _pixels(v: Any, n: int, align_corners: bool, padding_mode: str) -> Any:
     return where(np.isinf(a), np.clip(a, -2, n + 1), v)  # infinity minus infinity would be a NaN
 
 
+def _whole(v: ndarray, n: int) -> ndarray:
+    """Return whole coordinates as integers; far outside of 0..n, and at NaN, some that are outside, too."""
+    return np.fmin(np.fmax(v, -2), n).astype(np.int64)
+
+
 def _index(x: ndarray, y: ndarray, H: int, W: int) -> ndarray:
-    """Return the flat index of pixels, -1 outside of the image and at NaN."""
-    inside = (x >= 0) & (x < W) & (y >= 0) & (y < H)
-    return np.where(inside, np.where(inside, y, 0) * W + np.where(inside, x, 0), -1).astype(np.int64)
+    """Return the flat index of pixels, -1 outside of the image."""
+    inside = (x.view(np.uint64) < W) & (y.view(np.uint64) < H)  # seen unsigned, negatives are large
+    return np.where(inside, y * W + x, -1)

@@ -72,7 +72,7 @@ def sample_input_grad(gy: ndarray, index: ndarray, weight: ndarray, size: int) -
     >>> sample_input_grad(np.array([[[1.0, 2.0]]]), np.array([[[1, 1]]]), np.ones((1, 1, 2)), 3)
     array([[[0., 3., 0.]]])
     """
-    y = np.zeros((*gy.shape[:2], size))
+    y = buffers.zeros((*gy.shape[:2], size), np.float64)
     gy, weight = np.ascontiguousarray(gy), np.ascontiguousarray(weight)
     split(_scatter, y.shape[0] * y.shape[1], gy, index, weight, y, work=gy.size * index.shape[1])
     return y.astype(gy.dtype)
@@ -84,7 +84,7 @@ def sample_weight_grad(gy: ndarray, x: ndarray, index: ndarray) -> ndarray:
     >>> sample_weight_grad(np.array([[[1.0, 2.0]]]), np.array([[[10.0, 20.0]]]), np.array([[[1, -1]]]))
     array([[[20.,  0.]]])
     """
-    y = np.zeros(index.shape)
+    y = buffers.zeros(index.shape, np.float64)
     gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
     split(_products, index.shape[0] * index.shape[1], gy, x, index, y, work=gy.size * index.shape[1])
     return y.astype(gy.dtype)
