@@ -107,9 +107,8 @@ def _row_means(
         incoming, values, weights, centre = gy[row], x[row], gamma[row % len(gamma)], mean[row]
         along, total = 0.0, 0.0
         for k in range(len(values)):
-            g = incoming[k] * weights[k]
-            along += g * (values[k] - centre)
-            total += g
+            along += incoming[k] * (values[k] - centre) * weights[k]
+            total += incoming[k] * weights[k]
         means[row, 0], means[row, 1] = along / (deviation[row] * len(values)), total / len(values)
 
 
@@ -132,9 +131,8 @@ def _columns_grad(
                 g_k, xhat = incoming[k], (values[k] - centre) * scale
                 ggamma[k] += g_k * xhat
                 gbeta[k] += g_k
-                results[k] = scale * (g_k * weights[k] - total - xhat * along)
-        for k in range(len(ggamma)):
-            sums[block, 0, g, first + k], sums[block, 1, g, first + k] = ggamma[k], gbeta[k]
+                results[k] = g_k * (weights[k] * scale) - (total + xhat * along) * scale
+        sums[block, 0, g, first:last], sums[block, 1, g, first:last] = ggamma, gbeta
 
 
 def group_norm_grad(
@@ -144,7 +142,7 @@ def group_norm_grad(
     gx, (groups, channels) = buffers.empty(x.shape, x.dtype), gamma.shape
     gy, x, gamma = (np.ascontiguousarray(a) for a in (gy, x, gamma))
     if not gx.size:
-        return gx, *np.zeros((2, groups, channels))
+        return gx, *np.zeros((2, groups, channels), x.dtype)
     if x.shape[2] > 1:
         sums = np.empty((2, len(x), channels))
         split(_channels_grad, len(x), gy, x, gamma, mean, deviation, gx, sums, work=4 * x.size)
