@@ -78,20 +78,26 @@ def _launch(unit: Kernel, settings: tuple[Any, ...], arrays: dict[str, Arrays], 
     parameters = arrays["parameter"]
     if not parameters:
         return
-    dtype = parameters[0].dtype
+    count, dtype, shapes = len(parameters), parameters[0].dtype, [p.shape for p in parameters]
     for name, group in arrays.items():
-        for p, x in zip(parameters, group, strict=True):
-            if x.shape != p.shape or x.dtype != dtype:
-                raise ValueError(
-                    f"optimiser step: a parameter of shape {p.shape} comes with a {name} of shape {x.shape} and dtype "
-                    f"{x.dtype}; it must have the shape of its parameter, and all arrays of a launch one dtype, {dtype}"
-                )
-    table = np.empty((len(parameters), len(settings)), dtype)
+        if [x.shape for x in group] != shapes or [x.dtype for x in group] != [dtype] * count:
+            pairs = zip(parameters, group, strict=True)
+            p, x = next((p, x) for p, x in pairs if x.shape != p.shape or x.dtype != dtype)
+            raise ValueError(
+                f"optimiser step: a parameter of shape {p.shape} comes with a {name} of shape {x.shape} and dtype "
+                f"{x.dtype}; it must have the shape of its parameter, and all arrays of a launch one dtype, {dtype}"
+            )
+    table = np.empty((count, len(settings)), dtype)
     for column, value in enumerate(settings):
         table[:, column] = value
     addresses = [[_address(name, x) if x.size else 0 for x in group] for name, group in arrays.items()]
-    ends = [0, *accumulate(p.size for p in parameters)]
+    ends = [0, *accumulate([p.size for p in parameters])]
     split(unit, ends[-1], table, np.array(addresses), np.array(ends), *flags, work=ends[-1])
+
+
+def _chosen(which: bool | Sequence[bool], yes: Number, no: Number) -> Number:
+    """Return ``yes`` where ``which`` holds, for one or for each parameter."""
+    return np.where(which, yes, no) if not isinstance(which, bool) else yes if which else no
 
 
 @kernel(writes="")
@@ -153,9 +159,8 @@ def sgd(
     if velocities is None:
         _launch(_plain_sgd, (lr, weight_decay), arrays)
         return
-    keep = np.where(first, 0, momentum)
-    take = np.where(first, 1, 1 - np.asarray(dampening))
-    of_gradient, of_velocity = np.where(nesterov, 1, 0), np.where(nesterov, momentum, 1)
+    keep, take = _chosen(first, 0, momentum), _chosen(first, 1, np.subtract(1, dampening))
+    of_gradient, of_velocity = _chosen(nesterov, 1, 0), _chosen(nesterov, momentum, 1)
     settings = lr, weight_decay, keep, take, of_gradient, of_velocity
     _launch(_momentum_sgd, settings, arrays | {"velocity": velocities})
 
