@@ -55,8 +55,7 @@ def _exponentials(
     per_log2 = real(1 / math.log(2))
     high_log2, low_log2, largest, smallest = real(high_log2), real(low_log2), real(largest), real(smallest)
     taylor = tuple(real(1 / math.factorial(k)) for k in range(degree, 0, -1))
-    zero, one = real(0), real(1)
-    lowest = real(math.log(np.finfo(real).tiny))
+    zero, one, lowest = real(0), real(1), real(math.log(np.finfo(real).tiny))
     bias, shift, half = integer(np.finfo(real).maxexp - 1), integer(mantissa), integer(1)
 
     @device
@@ -94,9 +93,7 @@ def _exponentials(
     return exp, decay, expm1
 
 
-_exp32, _decay32, _expm1_32 = _exponentials(
-    np.float32, np.int32, 23, 0.693145751953125, 1.42860682030941723e-6, 89, -104, 7
-)
+_exp32, _decay32, _expm1_32 = _exponentials(np.float32, np.int32, 23, 0.693145751953125, 1.4286068203e-6, 89, -104, 7)
 _exp64, _decay64, _expm1_64 = _exponentials(
     np.float64, np.int64, 52, 6.93147180369123816e-1, 1.90821492927058770e-10, 710, -746, 13
 )
