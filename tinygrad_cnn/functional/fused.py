@@ -64,29 +64,26 @@ class ConvRun(Function):
     def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
         if self.run.relu:
             gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
-        pooled = self.run.pool and type(gy) is ndarray
-        maxima, whole = pooled and self.takes_maxima(gy.dtype), self.needs(0)
-        scattered, gx, gw, gb = gy, None, None, None
-        if whole and pooled and conv_input_maxima.pays(self.x_shape, self.w_shape, *self.geometry, gy.dtype):
-            whole, gx = False, conv_input_maxima.input_grad(gy, self.index, w, self.x_shape, self.geometry.padding)
-        if self.run.pool and (whole or not maxima):
-            scattered = MaxPoolScatter(self.index, self.convolved).apply(gy)
-        if whole:
-            gx = Conv2dInputGrad(self.geometry, self.x_shape).apply(scattered, w)
-        if self.needs(1) and maxima:
+        # Of float32 the maxima alone may do: a quarter of the pixels. A bias's sum in float64 would show its order.
+        pooled = self.run.pool and type(gy) is ndarray and gy.dtype == FLOAT32
+        shapes = self.x_shape, self.w_shape, *self.geometry
+        sparse_x = pooled and self.needs(0) and conv_input_maxima.pays(*shapes, gy.dtype)
+        sparse_w = pooled and self.needs(1) and conv_weight_grad.takes_maxima(*shapes, gy.dtype)
+        dense = (self.needs(0) and not sparse_x) or (self.needs(1) and not sparse_w) or not pooled
+        # the gradient of every pixel, where somebody needs it
+        whole = MaxPoolScatter(self.index, self.convolved).apply(gy) if self.run.pool and dense else gy
+        gx = gw = gb = None
+        if sparse_x:
+            gx = conv_input_maxima.input_grad(gy, self.index, w, self.x_shape, self.geometry.padding)
+        elif self.needs(0):
+            gx = Conv2dInputGrad(self.geometry, self.x_shape).apply(whole, w)
+        if sparse_w:
             gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, self.index)
         elif self.needs(1):
-            gw = Conv2dWeightGrad(self.geometry, self.w_shape).apply(scattered, x)
+            gw = Conv2dWeightGrad(self.geometry, self.w_shape).apply(whole, x)
         if self.needs(2):
-            gb = over_pixels(gy if maxima else scattered)
+            gb = over_pixels(gy if pooled else whole)
         return gx, gw, gb
-
-    def takes_maxima(self, dtype: Any) -> bool:
-        """Say whether the parameters' gradients are summed over the maxima alone: a quarter of the pixels.
-
-        Not in float64: a bias's sum, in float64 too, shows its order there.
-        """
-        return dtype == FLOAT32 and conv_weight_grad.takes_maxima(self.x_shape, self.w_shape, *self.geometry, dtype)
 
     @property
     def convolved(self) -> Any:

@@ -5,6 +5,7 @@ It is a convolution of the padded output gradient with turned filters, once for 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -127,13 +128,45 @@ def _input_grad(
                         position += run
 
 
+class Route(NamedTuple):
+    """How an input gradient is computed, and what `_input_grad` is given."""
+
+    by: str  # "pointwise", "lanes" or "turned"
+    window: Window
+    plan: Adjoint | None = None
+    items: int = 0
+    gy: Shape = ()
+    gx: Shape = ()
+    images: Shape = ()
+    sums: Shape = ()
+    numbers: tuple[int, ...] = ()
+    work: int = 0
+
+
 @lru_cache(maxsize=1024)
-def goes_in_lanes(window: Window, gy: Shape, x: Shape, groups: int, dtype: np.dtype) -> bool:
-    """Say whether images lie in the lanes of vectors (conv_lanes.py) for the input gradient of shape x."""
-    (sh, sw), (kh, kw) = window.stride, window.size
-    pitch = -(-window.padded((x[2], x[3]))[1] // sw) + (kw - 1) * window.dilation[1] // sw
-    wide = is_wide(pitch * sw, x[3], window.stride)
-    return not wide and conv_lanes.pays(x[0], gy[1:], x[1:], gy[1] // groups * kh * kw // (sh * sw), (sh, sw), dtype)
+def route(
+    gy: Shape, w: Shape, x: Shape, dtype: np.dtype, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Route:
+    """Return how the gradient gy (N, O, OH, OW) goes back to images x (N, C, H, W); asked at every step, found once."""
+    (n, c, height, width), (o, _, kh, kw), image = x, w, (x[2], x[3])
+    sh, sw = stride = within(stride, (kh, kw), image, padding)
+    window = Window((kh, kw), stride, padding, dilation)
+    if conv_pointwise.pays(window, gy, c, groups, dtype):
+        return Route("pointwise", window)
+    pitch, taps = -(-window.padded(image)[1] // sw) + (kw - 1) * dilation[1] // sw, o // groups * kh * kw // (sh * sw)
+    if not is_wide(pitch * sw, width, stride) and conv_lanes.pays(n, gy[1:], x[1:], taps, stride, dtype):
+        return Route("lanes", window)
+    plan = adjoint(o // groups, image, (kh, kw), stride, padding, dilation)
+    rows, parts = rows_for(c // groups), parts_of(n, groups, math.prod(gy[1:]) * dtype.itemsize)
+    n, bands = n * parts, bands_for(n * parts)
+    rooms = scratch(dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
+    numbers = (
+        groups // parts, parts, bands, sh, sw, padding[0][0], padding[1][0], *plan.origin, plan.rows, plan.pitch, rows,
+        VECTORS[rows],
+    )  # fmt: skip
+    work = math.prod(x) * o // groups * kh * kw // (sh * sw * threads.MULTIPLY_ADDS)
+    views = (n, o // parts, *gy[2:]), (n, c // parts, height, width)
+    return Route("turned", window, plan, n * bands, *views, *rooms, numbers, work)
 
 
 def conv2d_input_grad(
@@ -143,33 +176,21 @@ def conv2d_input_grad(
 
     Around gy lie zeros: a NaN or infinity of w may also spoil pixels near the border that its tap does not reach.
     """
-    gy = np.ascontiguousarray(gy)
-    n, c, height, width = x_shape
-    o, _, kh, kw = w.shape
-    stride = within(stride, (kh, kw), (height, width), padding)
-    gx = buffers.empty(x_shape, gy.dtype)
+    gy, gx = np.ascontiguousarray(gy), buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx
-    window = Window((kh, kw), stride, padding, dilation)
-    if conv_pointwise.pays(window, gy.shape, c, groups, gy.dtype):
+    way = route(gy.shape, w.shape, x_shape, gy.dtype, stride, padding, dilation, groups)
+    if way.by == "pointwise":
         conv_pointwise.convolve(True, gy, w, None, gx)
-        return gx
-    if goes_in_lanes(window, gy.shape, x_shape, groups, gy.dtype):
-        conv_lanes.convolve(True, gy, w, None, gx, window, groups)
-        return gx
-    plan = adjoint(o // groups, (height, width), (kh, kw), stride, padding, dilation)
-    rows, parts = rows_for(c // groups), parts_of(n, groups, gy[0].nbytes)
-    n, bands = n * parts, bands_for(n * parts)
-    rooms = scratch(gy.dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
-    images, sums = (buffers.empty(room, gy.dtype) for room in rooms)
-    # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
-    turned = w.reshape(groups, o // groups, c // groups, kh * kw).transpose(0, 2, 1, 3).reshape(c, -1)
-    (top, _), (left, _) = padding
-    threads.split(
-        _input_grad, n * bands, gy.reshape(n, o // parts, *gy.shape[2:]), np.take(turned, plan.order, axis=1),
-        plan.table, plan.lines, plan.phases, gx.reshape(n, c // parts, height, width), images, sums, groups // parts,
-        parts, bands, *stride, top, left, *plan.origin, plan.rows, plan.pitch, rows, VECTORS[rows],
-        work=gx.size * o // groups * kh * kw // (stride[0] * stride[1] * threads.MULTIPLY_ADDS),
-    )  # fmt: skip
+    elif way.by == "lanes":
+        conv_lanes.convolve(True, gy, w, None, gx, way.window, groups)
+    elif plan := way.plan:
+        # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
+        turned = w.reshape(groups, len(w) // groups, w.shape[1], -1).transpose(0, 2, 1, 3).reshape(x_shape[1], -1)
+        threads.split(
+            _input_grad, way.items, gy.reshape(way.gy), np.take(turned, plan.order, axis=1), plan.table, plan.lines,
+            plan.phases, gx.reshape(way.gx), buffers.empty(way.images, gy.dtype), buffers.empty(way.sums, gy.dtype),
+            *way.numbers, work=way.work,
+        )  # fmt: skip
     return gx

@@ -219,7 +219,7 @@ def pays(x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, gro
     small = o * kh * kw <= LONGEST_CHAIN and -(-c // COLUMN) * COLUMN <= 1.6 * c
     if not plain or not small or min(x) < 1 or min(gy[2:]) < 2 or winograd.choose(dtype, x, w, *window[1:], groups):
         return False
-    return conv_input_grad.goes_in_lanes(window, gy, x, groups, dtype)
+    return conv_input_grad.route(gy, w, x, dtype, *window[1:], groups).by == "lanes"
 
 
 def input_grad(gy: ndarray, index: ndarray, w: ndarray, x_shape: Shape, padding: Padding) -> ndarray:
