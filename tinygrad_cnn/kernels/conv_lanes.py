@@ -74,19 +74,23 @@ def adjust(line: ndarray, scale: ndarray, shift: ndarray, o: int, relu: bool) ->
 
 
 @device
-def keep_largest(corners: ndarray) -> None:
-    """Of four rows, the corners of windows, leave the largest in row 0 and its number in row 1, as max_pool2d does."""
+def keep_largest(corners: ndarray, floor: float) -> None:
+    """Of four rows, the corners of windows, leave the largest in row 0 and its number in row 1, as max_pool2d does.
+
+    What is below the floor counts as the floor: 0 is a ReLU before.
+    """
+    floor = corners.dtype.type(floor)
     first, second, third, fourth = corners[0], corners[1], corners[2], corners[3]
     zero, one, two, three = (corners.dtype.type(0), corners.dtype.type(1), corners.dtype.type(2), corners.dtype.type(3))
     for j in range(len(first)):
-        best, where = first[j], zero
-        value = second[j]
+        best, where = select(first[j] <= floor, floor, first[j]), zero
+        value = select(second[j] <= floor, floor, second[j])
         wins = (value > best) | (value != value)
         best, where = select(wins, value, best), select(wins, one, where)
-        value = third[j]
+        value = select(third[j] <= floor, floor, third[j])
         wins = (value > best) | (value != value)
         best, where = select(wins, value, best), select(wins, two, where)
-        value = fourth[j]
+        value = select(fourth[j] <= floor, floor, fourth[j])
         wins = (value > best) | (value != value)
         best, where = select(wins, value, best), select(wins, three, where)
         first[j], second[j] = best, where
@@ -139,9 +143,9 @@ def _convolve(
                         min(LONGEST_CHAIN, taps - k), sums, piece * rows * line, line, rows, k > 0,
                     )  # fmt: skip
             for r in range(rows):
-                adjust(sums[piece, r].reshape(-1), scale, shift, first + r, relu)
+                adjust(sums[piece, r].reshape(-1), scale, shift, first + r, relu and not index.size)
                 if index.size:
-                    keep_largest(sums[piece, r])
+                    keep_largest(sums[piece, r], 0.0 if relu else -np.inf)
                 for i in range(span[3, 0], span[3, 1]):
                     source = (piece * rows + r) * line + stores[i, 2]
                     target, numbers = (n * o_size + first + r) * y_size + stores[i, 0], stores[i, 1]
