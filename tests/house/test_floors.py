@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tinygrad_cnn"
 
-OPEN = {"state", "files", "kernels.geometry"}  # to every floor
+OPEN = {"state", "files", "kernels.buffers", "kernels.geometry"}  # to every floor
 GRAPH = {"tensor", "functional", "autograd"}
 ANYTHING = {"*"}
 

@@ -19,6 +19,7 @@ from tinygrad_cnn.autograd import version
 from tinygrad_cnn.autograd.function import Function
 from tinygrad_cnn.autograd.mode import set_grad_enabled
 from tinygrad_cnn.autograd.variable import Leaf, Variable
+from tinygrad_cnn.kernels import buffers
 
 Edge = Function | Leaf
 
@@ -107,7 +108,7 @@ class Walk:
             return self.wrap(total._data.copy(), total.edge)
         alone = holders(self.totals, edge) in _ALONE
         total = self.totals[edge]
-        return self.wrap(total if alone and total.flags.c_contiguous and total.flags.writeable else total.copy())
+        return self.wrap(total if alone and total.flags.c_contiguous and total.flags.writeable else buffers.copy(total))
 
     def start(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
         """Note the gradients of the outputs."""
@@ -149,7 +150,7 @@ class Walk:
         elif self.create:
             self.totals[edge] = total + g
         else:
-            self.totals[edge] = np.asarray(total + g)
+            self.totals[edge] = np.add(total, g, out=buffers.empty(total.shape, total.dtype))
             self.summed.add(edge)
 
     def visit(self, node: Function) -> None:

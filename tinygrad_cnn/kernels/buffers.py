@@ -2,7 +2,7 @@
 
 A freshly mapped page costs more than most element-wise operations do on it. So large results come from a pool of
 blocks. A block is free when only the pool refers to it; every array on it, and every view of one, refers to it through
-its ``base``, so nothing has to be given back.
+its ``base``, so nothing has to be given back. This file is open to every floor.
 """
 
 from __future__ import annotations
@@ -86,6 +86,13 @@ def zeros(shape: Sequence[int], dtype: Any) -> np.ndarray:
     array = empty(shape, dtype)
     array.fill(0)
     return array
+
+
+def copy(x: np.ndarray) -> np.ndarray:
+    """Return a C-contiguous copy on memory that was used before where there is some."""
+    y = empty(x.shape, x.dtype)
+    y[...] = x
+    return y
 
 
 def borrow(key: Hashable, shape: Sequence[int], dtype: Any) -> np.ndarray:
