@@ -125,3 +125,19 @@ for axis in range(3):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 """
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": "1"})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bits_do_not_depend_on_where_the_result_lies(dtype: type) -> None:
+    memory = np.zeros(8192, np.uint8)
+    for seed in range(20):
+        for length in (4, 10, 33, 100):
+            x = np.random.default_rng(seed).standard_normal((3, length)).astype(dtype)
+            wanted = np.empty_like(x)
+            softmax._softmax_rows(x, wanted, False, 0, 3)
+            placed = np.ndarray(x.shape, dtype, memory.data)
+            placed[...] = x
+            for gap in (0, 16, 64):
+                y = np.ndarray(x.shape, dtype, memory.data, x.nbytes + gap)
+                softmax._softmax_rows(placed, y, False, 0, 3)
+                assert y.tobytes() == wanted.tobytes()

@@ -55,6 +55,8 @@ def _softmax_rows(x: ndarray, y: ndarray, log: bool, start: int, stop: int) -> N
             block, filled, part = values[first : first + LONGEST_CHAIN], results[first : first + LONGEST_CHAIN], zero
             for i in range(len(filled)):
                 filled[i] = decay(block[i] - largest)
+            # A loop that wrote too would add up in another order where y lies so close to x that they might overlap.
+            for i in range(len(filled)):
                 part += filled[i]
             total += part
         if log:
