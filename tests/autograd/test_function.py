@@ -361,3 +361,18 @@ def test_two_nodes_of_one_operation_have_ticks_in_order() -> None:
     first = x * 2
     second = first * 2
     assert 0 < first.grad_fn.tick < second.grad_fn.tick
+
+
+@pytest.mark.parametrize("dtype", [">f4", np.float16, np.longdouble, np.int32])
+def test_a_result_of_a_dtype_without_gradients_is_named(dtype: Any) -> None:
+    class Odd(Function):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return x.astype(dtype)
+
+        def grad_x(self, gy: Any) -> Any:
+            return gy
+
+    x = np.ones((2, 3), np.float32)
+    assert Odd()(Tensor(x)).dtype == dtype  # no gradient, no kernel that would take it for something else
+    with pytest.raises(TypeError, match=f"Odd: result of {np.dtype(dtype)}; gradients need float32 or float64"):
+        F.sort(Odd()(Tensor(x, requires_grad=True)), 1)[0].sum().backward()

@@ -23,6 +23,7 @@ from tinygrad_cnn.state import module_path, place, recording, tick
 new = object.__new__
 _ABSENT: Any = object()  # in the place of an input that was not given
 _VARIADIC = 0x04  # the flag of code objects that take *args
+_FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 _RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_shape"}
 
 
@@ -155,6 +156,8 @@ class Function:
             if recorded and (how is None or how.paused_by != get_ident()):
                 plan = self.plans[mask]
                 if plan.records:
+                    if y.dtype not in _FLOATS:
+                        raise TypeError(f"{place(self.name)}: result of {y.dtype}; gradients need float32 or float64")
                     if plan.keeps:
                         if arrays is None:
                             arrays = [a, b]
