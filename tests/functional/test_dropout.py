@@ -143,3 +143,12 @@ def test_alpha_dropout(derivatives: Callable[..., None], rng: np.random.Generato
     assert F.alpha_dropout(x, 0.5, True).dtype == np.float32
     with pytest.raises(ValueError, match="alpha_dropout: p is the probability"):
         F.alpha_dropout(x, -1)
+
+
+@pytest.mark.parametrize("scalar", [np.float16, np.float64, np.longdouble])
+@pytest.mark.parametrize("name", ["dropout", "dropout2d", "alpha_dropout"])
+def test_any_float_is_a_probability(name: str, scalar: Any, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
+    found, wanted = (getattr(F, name)(x, p, True, generator=seeded()) for p in (scalar(0.5), 0.5))
+    assert found.dtype == np.float32
+    assert found.tobytes() == wanted.tobytes()

@@ -141,6 +141,13 @@ def test_a_frozen_scale_costs_nothing_and_gets_nothing(rng: np.random.Generator)
     assert x.grad is not None
 
 
+@pytest.mark.parametrize("scalar", [np.float32, np.longdouble, Tensor])
+def test_any_float_is_an_eps(scalar: Any, rng: np.random.Generator) -> None:
+    x, u = Tensor(rng.standard_normal((4, 3, 5)), requires_grad=True), rng.standard_normal((4, 3, 5))
+    found, wanted = (grad(train(x, eps=eps), x, u)[0].data for eps in (scalar(0.5), 0.5))
+    assert found.tobytes() == wanted.tobytes()
+
+
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: np.repeat(x, 2, 0)[::2]])
 def test_any_layout_gives_the_same_bits(layout: Any, rng: np.random.Generator) -> None:
     x, u = rng.standard_normal((2, 4, 3, 5, 2)).astype(np.float32)

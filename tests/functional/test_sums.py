@@ -99,3 +99,14 @@ def test_agrees_with_torch(seed: int, same_as_torch: Callable[..., None], torch:
     for p in (1, 1.5, 2, 3, np.inf):
         same_as_torch(lambda x, p=p: F.norm(x, p, dim, keep), lambda x, p=p: torch.norm(x, p, dim, keep), x)
     assert F.norm(x, 0, dim).tolist() == torch.norm(torch.tensor(x), 0, dim).tolist()
+
+
+@pytest.mark.parametrize("dtype", [">f4", np.float16, np.longdouble])
+def test_running_sums_of_fractions_are_not_cut_to_whole_numbers(dtype: Any) -> None:
+    y = F.cumsum(np.full(3, 0.5, dtype), 0)
+    assert y.tolist() == [0.5, 1, 1.5]
+    assert y.dtype.type == np.dtype(dtype).type
+
+
+def test_one_number_without_axes_is_its_own_sum() -> None:
+    assert F.logsumexp(np.array(2.5)) == 2.5

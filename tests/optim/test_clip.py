@@ -113,3 +113,11 @@ def test_equals_torch(norm_type: float) -> None:
     norm = torch.nn.utils.clip_grad_norm_(theirs, 0.7, norm_type)
     assert clip_grad_norm_(ps, 0.7, norm_type) == pytest.approx(norm.item(), rel=1e-12)
     np.testing.assert_allclose(joined(ps), torch.cat([q.grad.ravel() for q in theirs]).numpy(), rtol=1e-12)
+
+
+def test_the_norm_does_not_depend_on_the_layout() -> None:
+    p, q = (nn.Parameter(np.ones((300, 70))) for _ in range(2))
+    for seed in range(20):
+        p.grad = np.random.default_rng(seed).normal(size=p.shape)
+        q.grad = np.asfortranarray(p.grad.data)
+        assert clip_grad_norm_(p, 1e9, 1) == clip_grad_norm_(q, 1e9, 1)

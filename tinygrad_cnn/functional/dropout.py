@@ -52,7 +52,7 @@ def dropout(
     >>> dropout(np.ones(6), 0.5, generator=np.random.default_rng(0))
     array([2., 2., 2., 0., 0., 0.])
     """
-    _check("dropout", input, p)
+    p = _checked("dropout", input, p)
     if not training or p == 0:
         return input
     if p == 1:
@@ -60,12 +60,13 @@ def dropout(
     return Dropout(draw_mask(p, input.shape, generator_for("dropout", generator)), 1 / (1 - p)).apply(input)
 
 
-def _check(op: str, input: Any, p: Any) -> None:
+def _checked(op: str, input: Any, p: Any) -> float:
     if not isinstance(p, (int, float, np.number)):
         raise TypeError(f"{place(op)}: p must be a number from 0 to 1, got {p!r}")
     if not 0 <= p <= 1:
         raise ValueError(f"{place(op)}: p is the probability of a zero, from 0 to 1, got {p}")
     same_float(op, input=input)
+    return float(p)  # 2**32 is infinite in float16, and a long double would widen the result
 
 
 def draw_mask(p: float, shape: tuple[int, ...], generator: np.random.Generator) -> ndarray:
@@ -118,7 +119,7 @@ def dropout3d(
 
 
 def _channels(op: str, ndim: int, input: Any, p: float, training: bool, generator: np.random.Generator | None) -> Any:
-    _check(op, input, p)
+    p = _checked(op, input, p)
     shape = tuple(input.shape)
     if len(shape) != ndim:
         layout = {3: "(N, C, L)", 4: "(N, C, H, W)", 5: "(N, C, D, H, W)"}[ndim]
@@ -146,7 +147,7 @@ def alpha_dropout(
     >>> alpha_dropout(np.zeros(3), 0.5, True, generator=np.random.default_rng(1)).round(2)
     array([-0.78,  0.78,  0.78])
     """
-    _check("alpha_dropout", input, p)
+    p = _checked("alpha_dropout", input, p)
     if not training or p == 0:
         return input
     if p == 1:

@@ -39,7 +39,7 @@ class BatchNorm(Function):
     keeps = ("mean", "var")  # used by the fused kernel only; the formula computes them from x
 
     def __init__(self, eps: float) -> None:
-        self.eps = eps
+        self.eps = float(eps)  # in the dtype of another scalar the kernel could not compute
 
     def forward(self, x: ndarray, gamma: ndarray, beta: ndarray) -> ndarray:
         self.mean, self.var = kernel.batch_norm_statistics(flat(x))
@@ -63,7 +63,7 @@ class BatchNormFixed(Function):
     """gamma * (x - mean) / sqrt(var + eps) + beta with statistics that do not depend on x."""
 
     def __init__(self, eps: float) -> None:
-        self.eps = eps
+        self.eps = float(eps)
 
     def forward(self, x: ndarray, mean: ndarray, var: ndarray, gamma: ndarray, beta: ndarray) -> ndarray:
         return kernel.batch_norm(flat(x), gamma, beta, mean, var, self.eps).reshape(x.shape)

@@ -28,7 +28,7 @@ class CumSum(Function):
     def forward(self, x: ndarray) -> ndarray:
         if x.dtype in FLOATS:
             return kernel.cumsum(x, self.axis, self.from_the_end)
-        return np.cumsum(x, self.axis, np.int64)
+        return np.cumsum(x, self.axis, np.int64 if x.dtype.kind in "biu" else x.dtype)
 
     def grad_x(self, gy: Any) -> Any:
         return CumSum(self.axis, not self.from_the_end).apply(gy)
@@ -39,7 +39,7 @@ class LogSumExp(Reduction):
 
     def forward(self, x: ndarray) -> ndarray:
         x = np.asarray(x, order="C")  # the last bit of a sum must not depend on the layout
-        largest = x.max(self.axes, keepdims=True).astype(np.float64)
+        largest = np.array(x.max(self.axes, keepdims=True), np.float64)
         largest[np.isinf(largest)] = 0
         with np.errstate(divide="ignore", over="ignore"):  # the sum is 0 where all are -inf, infinite where one is inf
             y = np.log(np.exp(x - largest).sum(self.axes, keepdims=True)) + largest

@@ -80,7 +80,7 @@ def _gradients(op: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def _norm(gradients: list[Tensor], p: float) -> float:
-    arrays = [np.abs(g.data, dtype=np.float64) for g in gradients if g.size]
+    arrays = [np.abs(g.data, dtype=np.float64, order="C") for g in gradients if g.size]
     if not arrays:
         return np.float64(0)
     if p == math.inf:
