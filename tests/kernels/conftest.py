@@ -18,15 +18,15 @@ def fenced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[np.ndarray]]:
     blocks: list[np.ndarray] = []
 
     def fence(shape: tuple[int, ...], dtype: type, value: float = 5e9) -> np.ndarray:
-        block = np.full(math.prod(shape) + 128, 12345, dtype)
-        block[64:-64] = value
+        block = np.full(math.prod(shape) + 128, 123, dtype)
+        block[64:-64] = 5 if block.dtype == np.uint8 else value
         blocks.append(block)
         return block[64:-64].reshape(shape)
 
     monkeypatch.setattr(buffers, "empty", fence)
     monkeypatch.setattr(buffers, "borrow", lambda key, shape, dtype: fence(shape, dtype, 0.0))
     yield blocks
-    assert all((block[:64] == 12345).all() and (block[-64:] == 12345).all() for block in blocks)
+    assert all((block[:64] == 123).all() and (block[-64:] == 123).all() for block in blocks)
 
 
 @pytest.fixture

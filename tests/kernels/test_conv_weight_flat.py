@@ -6,8 +6,9 @@ import pytest
 import tinygrad_cnn
 from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
+from tinygrad_cnn.kernels import pool_2x2
 from tinygrad_cnn.kernels.conv_weight_flat import CACHED, pays, weight_grad
-from tinygrad_cnn.kernels.conv_weight_grad import conv2d_weight_grad
+from tinygrad_cnn.kernels.conv_weight_grad import conv2d_weight_grad, takes_maxima
 from tinygrad_cnn.kernels.geometry import Window
 
 BOUND = {np.float32: 2e-6, np.float64: 1e-10}
@@ -36,11 +37,30 @@ def test_the_reference_within_its_memory(case: tuple, dtype: type, fenced: list[
     assert pays(x_shape, w, (1, 1), padding, dilation, 1)
     gy, x = operands(case, dtype)
     gw = weight_grad(gy, x, w, padding, dilation)
-    assert len(fenced) == 3
+    assert len(fenced) == 4
     wide = gy.astype(np.float64), x.astype(np.float64)
     expected = reference.conv2d_weight_grad(*wide, w, (1, 1), padding, dilation, 1)
     assert (gw.shape, gw.dtype) == (expected.shape, dtype)
     assert error(gw, expected) <= BOUND[dtype]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case[0][2] > 3])
+def test_of_maxima_the_bits_are_those_of_a_gradient_with_zeros_between_them(case: tuple, fenced: list) -> None:
+    gy, x = operands(case, np.float32)
+    largest, index = pool_2x2.maximum(gy, (gy.shape[2] // 2, gy.shape[3] // 2))
+    for g in (largest, -largest, np.where(largest > 0.5, largest, 0).astype(np.float32)):
+        whole = pool_2x2.to_the_maximum(g, index, gy.shape)
+        np.testing.assert_array_equal(weight_grad(g, x, *case[1:], index), weight_grad(whole, x, *case[1:]))
+        gw = conv2d_weight_grad(g, x, case[1], (1, 1), *case[2:], 1, index)
+        np.testing.assert_array_equal(gw, weight_grad(whole, x, *case[1:]))
+    assert takes_maxima(x.shape, case[1], (1, 1), *case[2:], 1, x.dtype)
+    g = largest.copy()
+    g[0, 0, 0, 0] = np.nan
+    whole = pool_2x2.to_the_maximum(g, index, gy.shape)
+    np.testing.assert_array_equal(
+        conv2d_weight_grad(g, x, case[1], (1, 1), *case[2:], 1, index),
+        conv2d_weight_grad(whole, x, case[1], (1, 1), *case[2:], 1),
+    )
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -5,6 +5,8 @@
 x is copied once for each column q of the window, cut to the columns that it sees. In such a copy a row p of the window
 begins p rows later, so every tap is a run of neighbours, and gy is read where it lies. A tile (tile.py) holds the sums
 of a few filters and taps lane by lane; the lanes are added when the chain of sums has grown long.
+
+Where 2x2 max pooling follows, gy is that of the maxima: an image at a time it is put where they were, in the cache.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from numpy import ndarray
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.pool_2x2 import put_maxima
 from tinygrad_cnn.kernels.tile import INNER_ROWS, INNER_TAPS, LONGEST_CHAIN, copy_run, inner_tile, lanes
 
 # The copies of an image, and its output gradient, have at most so many numbers: they stay in the second cache.
 CACHED = 2**17
 # With more taps the windows fill vectors, and whole filters are summed at once (conv_weight_grad.py).
 FEW_TAPS = 32
+NO_INDEX = np.empty(0, np.uint8)
 
 
 @lru_cache(maxsize=256)
@@ -34,18 +38,21 @@ def _table(c: int, kh: int, kw: int, dh: int, rows: int, width: int) -> ndarray:
     return np.pad(table, (0, -len(table) % INNER_TAPS), "edge")
 
 
-@kernel(writes="sums images rests acc")
+@kernel(writes="sums images rests acc room")
 def _dots_of_planes(
-    gy: ndarray, x: ndarray, table: ndarray, sums: ndarray, images: ndarray, rests: ndarray, acc: ndarray, kw: int,
-    dw: int, top: int, left: int, rows: int, width: int, start: int, stop: int,
+    gy: ndarray, index: ndarray, room: ndarray, put: ndarray, x: ndarray, table: ndarray, sums: ndarray,
+    images: ndarray, rests: ndarray, acc: ndarray, kw: int, dw: int, top: int, left: int, rows: int, height: int,
+    width: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Add to sums (piece, O, taps) those of the images start..stop.
 
     Scratch for each piece: the copies of an image, what is left of each plane of gy behind its last whole vector
-    (O, lanes), and the sums (blocks of filters and taps, lanes).
+    (O, lanes), and the sums (blocks of filters and taps, lanes). Where there is an index, gy is that of maxima, and
+    ``room``, which ``put`` is for reading, has the planes of an image for each piece.
     """
-    n_size, o_size, plane = gy.shape
-    _, c_size, h_size, w_size = x.shape
+    n_size, c_size, h_size, w_size = x.shape
+    o_size, plane, oh, ow = sums.shape[1], height * width, height // 2, width // 2
+    factors = put if index.size else gy
     piece, zero = threads.piece_at(start, n_size), gy.dtype.type(0)
     image, rest, total = images[piece], rests[piece], acc[piece]
     lane = total.shape[1]
@@ -59,9 +66,12 @@ def _dots_of_planes(
                 for h in range(h_size):
                     source = ((n * c_size + c) * h_size + h) * w_size + first + q * dw - left
                     copy_run(x, source, image, ((q * c_size + c) * rows + h + top) * width + first, seen, zero)
-        if left_over:
-            for o in range(o_size):
-                copy_run(gy, (n * o_size + o) * plane + whole * lane, rest, o * lane, left_over, zero)
+        at = (piece if index.size else n) * o_size * plane
+        for o in range(o_size):
+            if index.size:
+                put_maxima(gy, index, (n * o_size + o) * oh * ow, room, at + o * plane, width, oh, ow)
+            if left_over:
+                copy_run(factors, at + o * plane + whole * lane, rest, o * lane, left_over, zero)
         if (n - start) % chain == 0:
             total[:] = 0
         for block in range((o_size + INNER_ROWS - 1) // INNER_ROWS):
@@ -69,7 +79,7 @@ def _dots_of_planes(
             height = min(INNER_ROWS, o_size - o)
             for t in range(tiles):
                 target, tap = (block * tiles + t) * tile * lane, t * INNER_TAPS
-                inner_tile(gy, (n * o_size + o) * plane, plane, image, 0, table, tap, whole, total, target, height)
+                inner_tile(factors, at + o * plane, plane, image, 0, table, tap, whole, total, target, height)
                 if left_over:
                     inner_tile(rest, o * lane, lane, image, whole * lane, table, tap, 1, total, target, height)
         if (n - start) % chain == chain - 1 or n == stop - 1:
@@ -92,8 +102,11 @@ def pays(
     return few and stride == (1, 1) and size <= CACHED
 
 
-def weight_grad(gy: ndarray, x: ndarray, w_shape: tuple[int, ...], padding: Padding, dilation: Pair) -> ndarray:
-    """Return gw as `conv2d_weight_grad` does, for a stride of 1.
+def weight_grad(
+    gy: ndarray, x: ndarray, w_shape: tuple[int, ...], padding: Padding, dilation: Pair,
+    index: ndarray = NO_INDEX,
+) -> ndarray:  # fmt: skip
+    """Return gw as `conv2d_weight_grad` does, index and all, for a stride of 1.
 
     A NaN or an infinity of x may spoil more taps than see it: it meets the zeros behind the last row of a plane.
     """
@@ -101,16 +114,18 @@ def weight_grad(gy: ndarray, x: ndarray, w_shape: tuple[int, ...], padding: Padd
     window = Window((kh, kw), (1, 1), padding, dilation)
     rows, (oh, ow) = window.padded((image[0], image[1]))[0], window.out_size("conv2d", (image[0], image[1]))
     lane, taps, table = lanes(x.dtype), c * kh * kw, _table(c, kh, kw, dilation[0], rows, ow)
-    pieces, key = threads.pieces_of(len(x)), (x.shape, w_shape, padding, dilation, lane)
+    pieces, key = threads.pieces_of(len(x)), (x.shape, w_shape, padding, dilation, lane, index.size)
     images = buffers.borrow(("columns", *key), (pieces, c * kw * rows * ow + lane), x.dtype)
     rests = buffers.borrow(("rests", *key), (pieces, o, lane), x.dtype)
     acc = buffers.empty((pieces, -(-o // INNER_ROWS) * len(table) * INNER_ROWS, lane), x.dtype)
-    sums = np.zeros((pieces, o, taps))
+    sums, shape = np.zeros((pieces, o, taps)), (pieces * o * oh * ow,) if index.size else (0,)
+    room = buffers.borrow(("maxima", *key), shape, x.dtype)  # odd last rows and columns are in no window
     (top, _), (left, _) = padding
     threads.split(
-        _dots_of_planes, len(x), gy.reshape(len(x), o, oh * ow), x, table, sums, images, rests, acc, kw, dilation[1],
-        top, left, rows, ow, work=len(x) * o * oh * ow * taps // threads.MULTIPLY_ADDS,
+        _dots_of_planes, len(x), gy.reshape(-1), index.reshape(-1), room, room, x, table, sums, images, rests, acc, kw,
+        dilation[1], top, left, rows, oh, ow, work=len(x) * o * oh * ow * taps // threads.MULTIPLY_ADDS,
     )  # fmt: skip
+    buffers.give_back(("maxima", *key), room)
     buffers.give_back(("columns", *key), images)
     buffers.give_back(("rests", *key), rests)
     return sums.sum(0).reshape(w_shape).astype(x.dtype)

@@ -25,9 +25,10 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import buffers, conv_weight_flat, threads
+from tinygrad_cnn.kernels import buffers, conv_weight_flat, pool_2x2, threads
 from tinygrad_cnn.kernels.compile import device, kernel
-from tinygrad_cnn.kernels.geometry import Padding, Pair
+from tinygrad_cnn.kernels.conv_weight_flat import NO_INDEX
+from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strips import Shape, launch, strips
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, copy_run, lanes
 from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_row, weight_tile
@@ -44,7 +45,6 @@ from tinygrad_cnn.kernels.vector import (
     unequal,
 )  # fmt: skip
 
-_NO_INDEX = np.empty(0, np.uint8)
 # With fewer vectors in a window the lists of maxima cost as much as the products that they save.
 LEAST_VECTORS = 8
 
@@ -231,6 +231,8 @@ def takes_maxima(
     dtype: np.dtype,
 ) -> bool:  # fmt: skip
     """Say whether `conv2d_weight_grad` takes the index of 2x2 max pooling, and is the faster for it."""
+    if conv_weight_flat.pays(x_shape, w_shape, stride, padding, dilation, groups):
+        return True
     plan = strips(x_shape, w_shape, stride, padding, dilation, groups, lanes(dtype))
     large = len(plan.places) >= LEAST_VECTORS and w_shape[2:] != (1, 1)
     return large and not plan.each and plan.out[1] <= LONGEST_CHAIN
@@ -238,7 +240,7 @@ def takes_maxima(
 
 def conv2d_weight_grad(
     gy: np.ndarray, x: np.ndarray, w_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-    index: np.ndarray = _NO_INDEX,
+    index: np.ndarray = NO_INDEX,
 ) -> np.ndarray:  # fmt: skip
     """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW).
 
@@ -248,10 +250,13 @@ def conv2d_weight_grad(
     gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
     if not gy.size or not x.size:
         return np.zeros(w_shape, x.dtype)
-    if not index.size and conv_weight_flat.pays(x.shape, w_shape, stride, padding, dilation, groups):
-        gw = conv_weight_flat.weight_grad(gy, x, w_shape, padding, dilation)
+    if conv_weight_flat.pays(x.shape, w_shape, stride, padding, dilation, groups):
+        gw = conv_weight_flat.weight_grad(gy, x, w_shape, padding, dilation, index)
         if np.isfinite(gw).all():  # else zeros between the rows may have met a NaN or an infinity
             return gw
+        if index.size:
+            out = Window((w_shape[2], w_shape[3]), stride, padding, dilation).out_size("conv2d", x.shape[2:])
+            gy, index = pool_2x2.to_the_maximum(gy, index, (*gy.shape[:2], *out)), NO_INDEX
     way = launch(x.shape, w_shape, stride, padding, dilation, groups, lanes(x.dtype), index.size > 0)
     plan, key = way.plan, ("strips", way.x, w_shape, stride, padding, dilation, groups, x.dtype)
     acc, gw = buffers.empty(way.acc, x.dtype), buffers.empty(way.gw, x.dtype)

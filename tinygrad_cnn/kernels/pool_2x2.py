@@ -13,7 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers
-from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Pair
 from tinygrad_cnn.kernels.threads import split
 from tinygrad_cnn.kernels.tile import VECTOR_BYTES
@@ -92,20 +92,28 @@ def _maximum(
                 store(where, place, out + j, ow - j)
 
 
+@device
+def put_maxima(
+    gy: ndarray, place: ndarray, at: int, gx: ndarray, to: int, width: int, oh: int, ow: int
+) -> None:  # fmt: skip
+    """Write the plane of gy that begins at ``at`` to the maxima of the plane of gx that begins at ``to``."""
+    for i in range(oh):
+        top, out = to + 2 * i * width, at + i * ow
+        for j in range(0, ow, VECTOR_BYTES // gy.itemsize):
+            g = load(gy, out + j, 0, ow - j, 0.0)
+            where, zero = load_indices(place, out + j, ow - j, g), fill(g, 0.0)
+            for p in range(2):
+                left = pick(equal(where, indices(g, 2 * p, 0)), g, zero)
+                right = pick(equal(where, indices(g, 2 * p + 1, 0)), g, zero)
+                _write_pixels(left, right, gx, top + 2 * j + p * width, 2 * (ow - j))
+
+
 @kernel(writes="gx")
 def _to_the_maximum(
     gy: ndarray, place: ndarray, gx: ndarray, height: int, width: int, oh: int, ow: int, start: int, stop: int
 ) -> None:
     for plane in range(start, stop):
-        for i in range(oh):
-            top, out = (plane * height + 2 * i) * width, (plane * oh + i) * ow
-            for j in range(0, ow, VECTOR_BYTES // gy.itemsize):
-                g = load(gy, out + j, 0, ow - j, 0.0)
-                where, zero = load_indices(place, out + j, ow - j, g), fill(g, 0.0)
-                for p in range(2):
-                    left = pick(equal(where, indices(g, 2 * p, 0)), g, zero)
-                    right = pick(equal(where, indices(g, 2 * p + 1, 0)), g, zero)
-                    _write_pixels(left, right, gx, top + 2 * j + p * width, 2 * (ow - j))
+        put_maxima(gy, place, plane * oh * ow, gx, plane * height * width, width, oh, ow)
 
 
 @kernel
