@@ -77,14 +77,29 @@ def test_same_bits_for_every_number_of_threads() -> None:
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint32])
-def test_an_index_is_copied_and_its_largest_number_found_wherever_it_stands(dtype: type) -> None:
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8, np.uint32])
+def test_an_index_is_copied_as_int32_and_compared_wherever_it_stands(dtype: type) -> None:
     for shape, at in (((3, 2), 1), ((200, 300), 0), ((200, 300), 59_999), ((200, 300), 33_333)):
         index = np.zeros(shape, dtype)
         index.flat[at] = 77
-        y, largest = kernel.copied(index.T)
-        assert (y.dtype, largest) == (np.int64, 77)
+        y, inside = kernel.copied(index.T, 78)
+        assert (y.dtype, inside) == (np.int32, True)
         np.testing.assert_array_equal(y, index.T)
         assert not np.shares_memory(y, index)
-    assert kernel.copied(np.array([3, -2, 1]))[1] == 2**64 - 2
-    assert kernel.copied(np.empty((0, 3), dtype))[0].shape == (0, 3)
+        assert not kernel.copied(index.T, 77)[1]
+    for wrong in (-1, -(2**63), 2**32, 2**63 - 1):  # as int32 some of them would be 0
+        assert not kernel.copied(np.array([3, wrong, 1]), 2**31)[1]
+    assert kernel.copied(np.array([2**31 - 1]), 2**31)[1]
+    y, inside = kernel.copied(np.empty((0, 3), dtype), 0)
+    assert (y.shape, inside) == ((0, 3), True)
+
+
+def test_an_axis_that_int32_cannot_reach_is_refused() -> None:
+    x, index = np.broadcast_to(np.float32(0), 2**31 + 1), np.zeros(1, int)
+    for call in (
+        lambda: kernel.copied(index, x.size),
+        lambda: kernel.gather(x, index, 0),
+        lambda: kernel.gather_grad(np.ones(1), index, 0, x.size),
+    ):
+        with pytest.raises(ValueError, match=r"cannot reach all of an axis of size 2,147,483,649"):
+            call()

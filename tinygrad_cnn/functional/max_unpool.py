@@ -106,8 +106,8 @@ def _unpool(
     shape = *x.shape[:2], *image
     check_elements(op, shape)
     pixels = int(np.prod(image))
-    places, largest = kernel.copied(index)
-    if index.size and largest >= pixels:
+    places, inside = kernel.copied(index, pixels)
+    if not inside:
         raise IndexError(
             f"{place(op)}: indices reach from {index.min()} to {index.max()}, an image of {image} has 0 to {pixels - 1}"
         )

@@ -77,7 +77,7 @@ class ScatterAdd(Function):
 
 
 def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray, int]:
-    """Return an index as int64 and the axis counted from the front, or raise an error that names what is wrong."""
+    """Return an index as int32 and the axis counted from the front, or raise an error that names what is wrong."""
     array = index._data if isinstance(index, Variable) else np.asarray(index)
     axis = axis_index(op, dim, len(shape))
     if array.dtype.kind not in "iu":
@@ -89,11 +89,11 @@ def _checked_index(op: str, index: Any, shape: Shape, dim: int) -> tuple[ndarray
             f"{place(op)}: index {array.shape} must have as many axes as the input {shape} and be no larger, but along "
             f"dim {axis}"
         )
-    array, largest = kernel.copied(array)  # later writes to the caller's index must not reach backward
-    if array.size and largest >= shape[axis]:
+    kept, inside = kernel.copied(array, shape[axis])  # later writes to the caller's index must not reach backward
+    if not inside:
         wrong = array.min() if array.min() < 0 else array.max()
         raise IndexError(f"{place(op)}: index {wrong} is out of range: dim {axis} has size {shape[axis]}")
-    return array, axis
+    return kept, axis
 
 
 def gather(input: Any, dim: int, index: Any) -> Any:

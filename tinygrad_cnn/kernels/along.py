@@ -42,6 +42,16 @@ def cumsum(x: ndarray, axis: int, backward: bool = False) -> ndarray:
     return y
 
 
+def _check_size(size: int) -> None:
+    if size > 2**31:
+        raise ValueError(f"an index is kept as int32: it cannot reach all of an axis of size {size:,}; split the input")
+
+
+def _places(index: ndarray, axis: int, size: int) -> ndarray:
+    _check_size(size)
+    return _seen(index.astype(np.int32, copy=False), axis)
+
+
 @kernel(writes="y largest")
 def _copy(x: ndarray, y: ndarray, largest: ndarray, start: int, stop: int) -> None:
     piece, most = threads.piece_at(start, len(x)), np.uint64(0)
@@ -52,26 +62,30 @@ def _copy(x: ndarray, y: ndarray, largest: ndarray, start: int, stop: int) -> No
     largest[piece] = most
 
 
-def copied(index: ndarray) -> tuple[ndarray, int]:
-    """Return an index as int64 on memory of its own, and the largest of its numbers; those below 0 count as 2**64 more.
+def copied(index: ndarray, size: int) -> tuple[ndarray, bool]:
+    """Return an index as int32 (half the memory) on memory of its own, and whether all of it lies in ``range(size)``.
 
-    >>> copied(np.array([2, 0, -1]))
-    (array([ 2,  0, -1]), 18446744073709551615)
+    >>> copied(np.array([2, 0, 1]), 2)
+    (array([2, 0, 1], dtype=int32), False)
     """
-    x, y = np.ascontiguousarray(index, np.int64), buffers.empty(index.shape, np.int64)
-    largest = np.zeros(PIECES, np.uint64)
-    split(_copy, y.size, x.reshape(-1).view(np.uint64), y.reshape(-1).view(np.uint64), largest, work=y.size)
-    return y, int(largest.max())
+    _check_size(size)
+    x, y = np.ascontiguousarray(index, np.int64), buffers.empty(index.shape, np.int32)
+    largest = np.zeros(PIECES, np.uint64)  # numbers below 0 count as 2**64 more
+    split(_copy, y.size, x.reshape(-1).view(np.uint64), y.reshape(-1).view(np.uint32), largest, work=y.size)
+    return y, not y.size or bool(largest.max() < size)
 
 
 @kernel
 def _gather(x: ndarray, index: ndarray, y: ndarray, start: int, stop: int) -> None:
-    count, inner = y.shape[1:]
+    (N, inner), count = x.shape[1:], y.shape[1]
+    many = inner == 1 and 4 * count >= N
+    row = np.empty(N if many else 0, x.dtype)
     for o in range(start, stop):
-        if inner == 1:
-            sources, places, results = x[o].reshape(x.shape[1]), index[o].reshape(count), y[o].reshape(count)
+        if many:  # the row is read in order, which memory sees coming; then it is picked from in the cache
+            for n in range(N):
+                row[n] = x[o, n, 0]
             for k in range(count):
-                results[k] = sources[np.uintp(places[k])]  # unsigned: no look at whether it counts from the end
+                y[o, k, 0] = row[np.uintp(index[o, k, 0])]  # unsigned: no look at whether it counts from the end
         else:
             for k in range(count):
                 for i in range(inner):
@@ -85,7 +99,7 @@ def gather(x: ndarray, index: ndarray, axis: int) -> ndarray:
     array([[2., 2., 1.],
            [3., 3., 4.]])
     """
-    y, places = buffers.empty(index.shape, x.dtype), _seen(index, axis)
+    y, places = buffers.empty(index.shape, x.dtype), _places(index, axis, x.shape[axis])
     split(_gather, len(places), _seen(x, axis), places, y.reshape(places.shape), work=2 * y.size)
     return y
 
@@ -116,8 +130,8 @@ def gather_grad(gy: ndarray, index: ndarray, axis: int, size: int, onto: ndarray
     >>> gather_grad(np.array([1.0, 10.0, 100.0]), np.array([2, 0, 2]), 0, 4)
     array([ 10.,   0., 101.,   0.])
     """
+    places, sums = _places(index, axis, size), np.empty((pieces_of(prod(gy.shape[:axis])), size))
     gx = buffers.empty((*gy.shape[:axis], size, *gy.shape[axis + 1 :]), gy.dtype)
-    places, sums = _seen(index, axis), np.empty((pieces_of(prod(gy.shape[:axis])), size))
     seen = len(places), size, places.shape[2]
     start = np.empty((0, 0, 0), gy.dtype) if onto is None else _seen(onto, axis)
     split(_gather_grad, seen[0], _seen(gy, axis), places, start, gx.reshape(seen), sums, work=2 * (gy.size + gx.size))
@@ -184,6 +198,6 @@ def put(x: ndarray, index: ndarray, size: int) -> tuple[ndarray, ndarray]:
     (array([[0., 9., 7., 0.]]), array([[-1,  2,  1]]))
     """
     y, kept = buffers.empty((len(x), size), x.dtype), buffers.empty(index.shape, np.int64)
-    last = np.empty((pieces_of(len(x)), size), np.int64)
-    split(_put, len(x), np.ascontiguousarray(x), index, y, kept, last, work=2 * (x.size + y.size))
+    last, places = np.empty((pieces_of(len(x)), size), np.int64), index.astype(np.int32, copy=False)
+    split(_put, len(x), np.ascontiguousarray(x), places, y, kept, last, work=2 * (x.size + y.size))
     return y, kept
