@@ -200,7 +200,7 @@ class Route(NamedTuple):
 
 
 # A network asks the same at every step, and for a small one the answer costs more than the convolution.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def route(x: Shape, w: Shape, dtype: np.dtype, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Route:
     """Return how images x (N, C, H, W) are convolved by filters w (O, C/groups, KH, KW)."""
     (n, c, height, width), (o, depth, kh, kw), image = x, w, (x[2], x[3])

@@ -143,7 +143,7 @@ class Route(NamedTuple):
     work: int = 0
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def route(
     gy: Shape, w: Shape, x: Shape, dtype: np.dtype, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Route:

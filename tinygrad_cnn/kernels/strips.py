@@ -128,7 +128,7 @@ class Launch(NamedTuple):
     work: int
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def launch(
     x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int, lane: int, pooled: bool
 ) -> Launch:
