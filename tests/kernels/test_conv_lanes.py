@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import conv_lanes
+from tinygrad_cnn.kernels import conv_lanes, lanes, threads, tile
 from tinygrad_cnn.kernels.geometry import Window
 
 DTYPES = [np.float32, np.float64]
@@ -25,15 +26,26 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+@pytest.fixture(params=["strip by strip", "at once"])
+def turned(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """Turn the pixels of every plan at once where turning ahead is called free, and never where it is called dear."""
+    once = request.param == "at once"
+    monkeypatch.setattr(lanes, "WRITTEN", 0 if once else 1e9)
+    lanes.plan.cache_clear()
+    yield once
+    lanes.plan.cache_clear()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_reference_also_where_it_would_not_pay(case: Any, dtype: type) -> None:
+def test_the_reference_also_where_it_would_not_pay(case: Any, dtype: type, turned: bool) -> None:
     x_shape, w_shape, (stride, padding, dilation, groups) = case
     geometry: Any = stride, padding, dilation, groups
     rng = np.random.default_rng(7)
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape, w_shape, w_shape[:1]))
     window = Window(w_shape[2:], stride, padding, dilation)
     expected = reference.conv2d(x, w, b, *geometry)
+    assert lanes.plan(False, window, x_shape, expected.shape, groups, tile.lanes(x.dtype), False).once == turned
     y = np.full(expected.shape, np.nan, dtype)
     conv_lanes.convolve(False, x, w, b, y, window, groups)
     assert error(y, expected) <= BOUND[y.dtype]
@@ -41,6 +53,14 @@ def test_the_reference_also_where_it_would_not_pay(case: Any, dtype: type) -> No
     gx = np.full(x_shape, np.nan, dtype)
     conv_lanes.convolve(True, gy, w, None, gx, window, groups)
     assert error(gx, reference.conv2d_input_grad(gy, w, x_shape, *geometry)) <= BOUND[y.dtype]
+
+
+@pytest.mark.parametrize(("strips", "panels"), [(1, 64), (3, 5), (14, 32), (16, 8), (28, 16), (33, 2), (5, 1)])
+def test_strips_are_cut_into_chunks_that_make_even_pieces(strips: int, panels: int) -> None:
+    chunks = conv_lanes._chunks(strips, panels)
+    largest = -(-strips * chunks // threads.PIECES)
+    assert chunks == panels or largest * threads.PIECES <= 17 / 16 * strips * chunks
+    assert chunks <= min(panels, threads.PIECES)
 
 
 def test_it_pays_for_full_lanes_and_many_products() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinygrad_cnn.kernels import lanes
 from tinygrad_cnn.kernels.geometry import Window
-from tinygrad_cnn.kernels.tile import VECTORS
+from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS
 
 
 @st.composite
@@ -53,21 +53,37 @@ def test_both_axes_list_the_same_pairs_of_pixel_output_and_tap(drawn: tuple[Wind
 @pytest.mark.parametrize("pool", [False, True])
 def test_the_strips_of_a_plan_cover_every_output_once_and_read_little(pool: bool) -> None:
     window = Window((3, 5), (1, 1), ((1, 1), (2, 0)), (1, 1))
-    x, y = (20, 48, 29, 41), (20, 30, 29, 39)
+    x, y = (20, 48, 29, 41), (20, 7, 29, 39)
     plan = lanes.plan(False, window, x, y, 1, 16, pool)
     assert len(plan.spans) > 1
-    assert plan.image <= 16 * lanes.STRIP * 1.5
+    assert not plan.once
+    assert plan.image <= 16 * lanes.STRIP * 2.5
     pixels = [number for first, count, _ in plan.stores.tolist() for number in range(first, first + count)]
     assert sorted(pixels) == list(range(14 * 19 if pool else 29 * 39))
     per_strip = []
     for span in plan.spans:
         tiles = plan.tiles[slice(*span[2])]
-        places = tiles[:, 2 + VECTORS[plan.rows] :]
-        assert (tiles[:, 2 : 2 + VECTORS[plan.rows]] % 16 == 0).all()
+        places = tiles[:, 3 + VECTORS[plan.rows] :]
+        assert (tiles[:, 3 : 3 + VECTORS[plan.rows]] % 16 == 0).all()
+        assert (tiles[:, 2] == VECTORS[plan.rows]).all()  # the last tiles of a class name a pixel several times
         per_strip.append(len(np.unique(places)))
     assert sum(per_strip) == (4 * 14 * 19 if pool else 29 * 39)
     assert plan.tiles[:, 1].min() == 2 * 5 * 48  # at the upper and the lower edge one line of the filter is left out
     assert plan.tiles[:, 1].max() == 3 * 5 * 48
+
+
+def test_pixels_that_many_strips_read_are_all_turned_before_the_first() -> None:
+    window = Window((3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2))
+    plan = lanes.plan(False, window, (16, 128, 28, 28), (16, 128, 28, 28), 1, 16, False)
+    assert plan.once
+    assert len(plan.spans) > 1
+    assert plan.loads[:, 1].sum() == 28 * 28
+    assert len(plan.holes) == 28 * 4
+    assert plan.image == (28 * 32 + 1) * 129 * 16
+    # the highest tiles compute no pixel twice
+    assert plan.rows == MOST_ROWS
+    assert plan.tiles[:, 2].sum() == 28 * 28
+    assert plan.tiles[:, 2].min() < VECTORS[MOST_ROWS]
 
 
 def test_a_plan_is_made_once_for_a_geometry() -> None:

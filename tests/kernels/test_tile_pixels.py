@@ -11,8 +11,8 @@ DTYPES = [np.float32, np.float64]
 
 
 @kernel
-def pixels(a, bias, b, places, table, y, depth, y_row, rows, add):
-    pixel_tile(a, 3, bias, 1, b, 5, places, 2, table, 1, depth, y, 7, y_row, rows, add)
+def pixels(a, bias, b, places, table, y, depth, y_row, rows, vectors, add):
+    pixel_tile(a, 3, bias, 1, b, 5, places, 2, table, 1, depth, y, 7, y_row, rows, vectors, add)
 
 
 @kernel
@@ -35,7 +35,8 @@ def test_the_pixel_tile_is_its_twin_in_every_shape_and_writes_nothing_else(dtype
     rng = np.random.default_rng(0)
     a, bias, b = (whole_numbers(rng, size, dtype) for size in (200, 20, 900))
     lane = tile.lanes(dtype)
-    for rows in range(1, tile.MOST_ROWS + 1):
+    assert {rows for rows, _ in tile.TILES} == set(range(1, tile.MOST_ROWS + 1))
+    for rows, vectors in tile.TILES:
         width = tile.VECTORS[rows]
         sources, places = rng.integers(0, 400, width), rng.permutation(2 * width)[:width] * lane
         offsets = np.concatenate([[0, 0], sources, places])
@@ -44,9 +45,10 @@ def test_the_pixel_tile_is_its_twin_in_every_shape_and_writes_nothing_else(dtype
             y = whole_numbers(rng, 7 + rows * (2 * width * lane + 3), dtype)
             expected = y.copy()
             row = 2 * width * lane + 3
-            pixels(a, bias, b, offsets, table, y, depth, row, rows, add)
-            tile_pixels._pixel_tile_twin(a, 3, bias, 1, b, 5, offsets, 2, table, 1, depth, expected, 7, row, rows, add)
-            np.testing.assert_array_equal(y, expected, f"{rows} rows, depth {depth}, add={add}")
+            pixels(a, bias, b, offsets, table, y, depth, row, rows, vectors, add)
+            shape = row, rows, vectors, add
+            tile_pixels._pixel_tile_twin(a, 3, bias, 1, b, 5, offsets, 2, table, 1, depth, expected, 7, *shape)
+            np.testing.assert_array_equal(y, expected, f"{rows} rows, {vectors} vectors, depth {depth}, add={add}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

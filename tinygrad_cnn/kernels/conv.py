@@ -24,14 +24,7 @@ from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strided import split_run
-from tinygrad_cnn.kernels.tile import (
-    LONGEST_CHAIN,
-    VECTORS,
-    copy_run,
-    lanes,
-    outer_tile,
-    rows_for,
-)
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTORS, copy_run, lanes, outer_tile, rows_for
 
 # A tile reads whole vectors, so up to its width beyond the last output: zeros that are never written.
 SLACK = max(VECTORS) * lanes(np.dtype(np.float32))

@@ -4,7 +4,8 @@ In a block (I, J, C, L) of L images every pixel is a whole vector. So nothing is
 stride or a dilation only changes where a pixel lies. The price is turning images into lanes and back: a few steps for
 each vector, against one for each tap and filter. The forward pass and the input gradient are the same program on two
 plans (lanes.py); it goes strip by strip: turn the pixels in, for each panel of filters compute the tiles, finish the
-outputs (batch norm, ReLU, pooling: conv_fused.py) while they are in the cache, and turn them back.
+outputs (batch norm, ReLU, pooling: conv_fused.py) while they are in the cache, and turn them back. Where strips share
+many pixels, all are turned once, before the first strip.
 """
 
 from __future__ import annotations
@@ -96,17 +97,36 @@ def keep_largest(corners: ndarray, floor: float) -> None:
         first[j], second[j] = best, where
 
 
+@kernel(writes="images")
+def _turn_in(
+    x: ndarray, x_apart: ndarray, loads: ndarray, holes: ndarray, images: ndarray, start: int, stop: int
+) -> None:
+    """Lay the runs of pixels start..stop, counted on over all blocks of images, into lanes: images (blocks, pixels)."""
+    n_size, c_size, x_size = x.shape
+    runs, lane = len(loads), len(x_apart)
+    for item in range(start, stop):
+        block, i = divmod(item, runs)
+        n = max(min(block * lane, n_size - lane), 0)
+        for c in range(c_size):
+            turn(
+                x, (n * c_size + c) * x_size + loads[i, 0], x_apart, 0, images, block * images.shape[1] + c * lane,
+                loads, i * loads.shape[1] + 2, loads[i, 1], lane,
+            )  # fmt: skip
+        for hole in range(len(holes) * i // runs, len(holes) * (i + 1) // runs):
+            images[block, holes[hole, 0] : holes[hole, 0] + c_size * lane] = 0
+
+
 @kernel(writes="y index images sums")
 def _convolve(
     x: ndarray, panels: ndarray, b: ndarray, table: ndarray, spans: ndarray, loads: ndarray, holes: ndarray,
     tiles: ndarray, stores: ndarray, x_apart: ndarray, y_apart: ndarray, sums_apart: ndarray, scale: ndarray,
     shift: ndarray, y: ndarray, index: ndarray, images: ndarray, sums: ndarray, groups: int, count: int, chunks: int,
-    relu: bool, start: int, stop: int,
+    once: bool, relu: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the items start..stop, an item being a chunk of the panels over a strip of a block of images.
 
     x (N, C, pixels); panels (groups * blocks, taps, rows) of ``count`` filters a group; y (N, O, pixels); scratch for
-    each piece: images, and sums (rows, corners, pixels of a strip).
+    each piece: images, and sums (rows, corners, pixels of a strip). Images turned in ``once`` are only read.
     """
     n_size, c_size, x_size = x.shape
     o_size, y_size = y.shape[1:]
@@ -115,13 +135,14 @@ def _convolve(
     lane, strips = len(sums_apart), len(spans)
     together = (n_size + lane - 1) // lane
     piece = threads.piece_at(start, together * strips * chunks)
-    image, line = piece * images.shape[1], sums[0, 0].size
+    line = sums[0, 0].size
     packed = -1
     for item in range(start, stop):
         strip, chunk = divmod(item, chunks)
         n = max(min(strip // strips * lane, n_size - lane), 0)
         span = spans[strip % strips]
-        if strip != packed:
+        image = (strip // strips if once else piece) * images.shape[1]
+        if not once and strip != packed:
             for c in range(c_size):
                 for i in range(span[0, 0], span[0, 1]):
                     turn(
@@ -139,8 +160,8 @@ def _convolve(
                 for k in range(0, max(taps, 1), LONGEST_CHAIN):
                     pixel_tile(
                         panels, (panel * depth + low + k) * rows, b, first, images,
-                        image + g * (c_size // groups) * lane, tiles, i * tiles.shape[1] + 2, table, low + k,
-                        min(LONGEST_CHAIN, taps - k), sums, piece * rows * line, line, rows, k > 0,
+                        image + g * (c_size // groups) * lane, tiles, i * tiles.shape[1] + 3, table, low + k,
+                        min(LONGEST_CHAIN, taps - k), sums, piece * rows * line, line, rows, tiles[i, 2], k > 0,
                     )  # fmt: skip
             for r in range(rows):
                 adjust(sums[piece, r].reshape(-1), scale, shift, first + r, relu and not index.size)
@@ -177,18 +198,28 @@ def convolve(
     (n, channels, *image), maps = x.shape, y.shape[1]
     out = y.shape[2:] if gradient else window.out_size("conv2d", (image[0], image[1]))
     lane, depth, count = lanes(x.dtype), channels // groups, maps // groups
-    rows, taps, *program, size, outputs, apart = plan(
+    rows, once, taps, *program, size, outputs, apart = plan(
         gradient, window, x.shape, (n, maps, *out), groups, lane, bool(index.size)
     )
     panels = filter_panels(gradient, w, taps, groups, count, rows)
-    blocks = len(panels)
-    strips = -(-n // lane) * len(program[1])
-    chunks = min(blocks, -(-threads.PIECES // strips))
+    together = -(-n // lane)
+    strips = together * len(program[1])
+    chunks = _chunks(strips, len(panels))
     pieces = threads.pieces_of(strips * chunks)
+    x = np.ascontiguousarray(x).reshape(n, channels, -1)
+    images = buffers.empty((together if once else pieces, size), x.dtype)
+    if once:
+        _, _, loads, holes, *_ = program
+        threads.split(_turn_in, together * len(loads), x, apart[0], loads, holes, images, work=4 * x.size)
     threads.split(
-        _convolve, strips * chunks, np.ascontiguousarray(x).reshape(n, channels, -1), panels,
-        np.zeros(maps, x.dtype) if b is None else np.ascontiguousarray(b), *program, *apart, scale, shift,
-        y.reshape(n, maps, -1), index.reshape(-1), buffers.empty((pieces, size), x.dtype),
-        buffers.empty((pieces, rows, 4 if index.size else 1, outputs * lane), x.dtype), groups, count, chunks, relu,
-        work=n * maps * out[0] * out[1] * depth * w[0, 0].size // threads.MULTIPLY_ADDS,
+        _convolve, strips * chunks, x, panels, np.zeros(maps, x.dtype) if b is None else np.ascontiguousarray(b),
+        *program, *apart, scale, shift, y.reshape(n, maps, -1), index.reshape(-1), images,
+        buffers.empty((pieces, rows, 4 if index.size else 1, outputs * lane), x.dtype), groups, count, chunks, once,
+        relu, work=n * maps * out[0] * out[1] * depth * w[0, 0].size // threads.MULTIPLY_ADDS,
     )  # fmt: skip
+
+
+def _chunks(strips: int, panels: int) -> int:
+    """Return into how many chunks of panels a strip is cut, so that no piece has much more than the others."""
+    largest = (-(-strips * chunks // threads.PIECES) for chunks in range(1, panels))
+    return next((k for k, most in enumerate(largest, 1) if 16 * most * threads.PIECES <= 17 * strips * k), panels)

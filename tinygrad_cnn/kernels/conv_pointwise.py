@@ -53,13 +53,14 @@ def _products(
             o = min(block * rows, o_size - rows)
             if depth <= LONGEST_CHAIN:
                 pixel_tile(
-                    panels, block * depth * rows, b, o, x, 0, tile, 0, table, 0, depth, y, o * size, size, rows, False
+                    panels, block * depth * rows, b, o, x, 0, tile, 0, table, 0, depth, y, o * size, size, rows,
+                    width, False,
                 )  # fmt: skip
                 continue
             for k in range(0, depth, LONGEST_CHAIN):
                 pixel_tile(
                     panels, (block * depth + k) * rows, b, o, x, 0, tile, 2 * width, table, k,
-                    min(LONGEST_CHAIN, depth - k), total, 0, width * lane, rows, k > 0,
+                    min(LONGEST_CHAIN, depth - k), total, 0, width * lane, rows, width, k > 0,
                 )  # fmt: skip
             for r in range(rows):
                 for v in range(width):

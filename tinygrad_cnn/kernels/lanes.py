@@ -17,13 +17,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.geometry import Pair, Window
-from tinygrad_cnn.kernels.tile import VECTORS, rows_for
+from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS, rows_for
 
 # A strip should read no more vectors: they leave half of the second cache to filters and results.
 STRIP = 2**13
 # Turning a vector of numbers into lanes, or back, costs about as much as this many multiply-adds.
 TURN = 30
+# So many times as much where all pixels are turned before the first strip: they leave the cache.
+WRITTEN = 4
 
 
 class Axis(NamedTuple):
@@ -61,12 +64,13 @@ class Plan(NamedTuple):
     """What the kernel does for each strip: those rows of loads, holes, tiles and stores that ``spans`` names."""
 
     rows: int  # filters of a tile
+    once: bool  # all pixels are turned before the first strip, since strips share too many
     taps: np.ndarray  # where each tap lies in a filter plane
     table: np.ndarray  # over (tap, channel): how far from the source pixel
     spans: np.ndarray  # (strips, 4, 2): first and last + 1
     loads: np.ndarray  # first pixel, how many, and where they go
     holes: np.ndarray  # pixels that are padding
-    tiles: np.ndarray  # first and number of (tap, channel), then the sources and the places of the pixels
+    tiles: np.ndarray  # first and number of (tap, channel), how many pixels, then where those come from and go to
     stores: np.ndarray  # first pixel, how many, and where they are in the strip
     image: int  # elements of the pixels that a strip reads
     outputs: int  # room for the pixels of a strip, corners of a window counted once
@@ -81,10 +85,10 @@ def plan(
     (n, channels, height, width), (_, maps, *out) = x, y
     rows, depth, pixel, corner = rows_for(maps // groups), channels // groups, (channels | 1) * lane, 1 + pool
     axes = [(gradient_axis if gradient else forward_axis)(window, d, out[d] // corner * corner) for d in (0, 1)]
-    sizes = _strip_size(axes, (height, width), (out[0], out[1]), (channels, depth, maps), lane, rows, corner)
+    sizes, once = _strip_size(axes, (height, width), (out[0], out[1]), (n, channels, depth, maps), lane, rows, corner)
     cuts = [[(i, min(i + sizes[d], out[d] // corner * corner)) for i in range(0, out[d], sizes[d])] for d in (0, 1)]
     strips = [strip for strip in product(*cuts) if all(first < last for first, last in strip)]
-    reads = [[_reads(axes[d], strip[d]) for d in (0, 1)] for strip in strips]
+    reads = [[_reads(axes[d], (0, out[d]) if once else strip[d])[:2] for d in (0, 1)] for strip in strips]
     reads = [[(max(down[0], 0), max(0, min(down[1], height))), across] for down, across in reads]
     tall, pitch = (max(last - first for first, last in column) for column in zip(*reads, strict=True))
 
@@ -98,12 +102,13 @@ def plan(
     for (i_span, j_span), ((top, bottom), (left, right)) in zip(strips, reads, strict=True):
         before = [sum(map(len, entries)) for entries in lists]
         loads, holes, tiles, stores = lists
-        run = _runs((top, bottom), (max(left, 0), min(right, width)), width, lane)
-        target = ((run // width - top) * pitch + run % width - left) * pixel
-        trash = np.where(run < 0, tall * pitch * pixel, target)
-        loads.append(np.column_stack([run[:, 0], (run >= 0).sum(1), trash]))
-        outside = np.r_[left : min(right, 0), max(left, width) : right] - left
-        holes.append(np.add.outer(np.arange(bottom - top) * pitch, outside).reshape(-1, 1) * pixel)
+        if not (once and loads):
+            run = _runs((top, bottom), (max(left, 0), min(right, width)), width, lane)
+            target = ((run // width - top) * pitch + run % width - left) * pixel
+            trash = np.where(run < 0, tall * pitch * pixel, target)
+            loads.append(np.column_stack([run[:, 0], (run >= 0).sum(1), trash]))
+            outside = np.r_[left : min(right, 0), max(left, width) : right] - left
+            holes.append(np.add.outer(np.arange(bottom - top) * pitch, outside).reshape(-1, 1) * pixel)
         (i0, i1), (j0, j1) = ((first // corner, last // corner) for first, last in (i_span, j_span))
         run = _runs((i0, i1), (j0, j1), out[1] // corner, lane)
         i, j = np.divmod(run[:, 0], out[1] // corner)
@@ -117,49 +122,48 @@ def plan(
                 place = ((i % corner * corner + j % corner) * outputs + place) * lane
                 if place.size:
                     span = [start + first * line, count * line]
-                    tiles.append(_tiles(span, source.reshape(-1), place.reshape(-1), VECTORS[rows]))
+                    tiles.append(_tiles(span, source.reshape(-1), place.reshape(-1), rows))
         spans.append(np.column_stack([before, [sum(map(len, entries)) for entries in lists]]))
     images, sizes = np.minimum(np.arange(lane), n - 1), (height * width, out[0] // corner * (out[1] // corner))
     whole = lambda entries: np.ascontiguousarray(np.concatenate(entries), np.int64)
     return Plan(
-        rows,
+        rows, once,
         whole([np.add.outer(down.taps * window.size[1], across.taps).reshape(-1) for down, across in parts]),
-        whole([(offsets + np.arange(depth) * lane).reshape(-1) for offsets in table]),
-        np.array(spans, np.int64),
-        whole(lists[0]),
-        whole(lists[1]),
-        whole(lists[2]),
-        whole(lists[3]),
-        int(tall * pitch + 1) * pixel,
-        outputs,
+        whole([(offsets + np.arange(depth) * lane).reshape(-1) for offsets in table]), np.array(spans, np.int64),
+        whole(lists[0]), whole(lists[1]), whole(lists[2]), whole(lists[3]), int(tall * pitch + 1) * pixel, outputs,
         (images * (channels * sizes[0]), images * (maps * sizes[1]), np.arange(lane) * lane),
-    )
+    )  # fmt: skip
 
 
 def _strip_size(
-    axes: list[list[Axis]], image: Pair, out: Pair, channels: tuple[int, int, int], lane: int, rows: int, corner: int
-) -> Pair:
-    """Return the strip whose tiles waste least, whose inputs are turned least and fit the cache."""
-    (whole, depth, maps), vectors, best = channels, VECTORS[rows], (np.inf, out)
+    axes: list[list[Axis]], image: Pair, out: Pair, numbers: tuple[int, ...], lane: int, rows: int, corner: int
+) -> tuple[Pair, bool]:
+    """Return the strip whose tiles waste least, whose inputs are turned least and fit the cache; and turned at once?"""
+    (n, whole, depth, maps), best = numbers, (np.inf, out, False)
     taps = np.prod([sum(len(axis.taps) for axis in axes[d]) / len(axes[d]) for d in (0, 1)]) * depth
-    for h, w in product(*({-(-out[d] // k // corner) * corner for k in range(1, out[d] + 1)} for d in (0, 1))):
-        spans = [_reads(axes[d], (0, size)) for d, size in ((0, h), (1, w))]
-        tall, wide = (min(last - first, length) for (first, last), length in zip(spans, image, strict=True))
-        tiles = -(-h * w // (len(axes[0]) * len(axes[1]) * vectors)) * vectors * len(axes[0]) * len(axes[1])
-        wide_in, wide_out = (size if w == out[1] else -(-size // lane) * lane for size in (wide, w))
-        turns = whole * tall * wide_in + maps * h * wide_out
-        cost = (tiles * taps * maps + TURN * turns) * -(-out[0] // h) * -(-out[1] // w)
-        cost *= max(1, (tall * wide * whole + rows * h * w) / STRIP) ** 0.2
-        best = min(best, (cost, (h, w)))
-    return best[1]
+    down, across, vectors = len(axes[0]), len(axes[1]), 1 if rows == MOST_ROWS else VECTORS[rows]
+    sizes = [{-(-out[d] // k // corner) * corner for k in range(1, out[d] + 1)} for d in (0, 1)]
+    reads = [{size: _reads(axes[d], (0, size)) for size in sizes[d]} for d in (0, 1)]
+    for h, w in product(*sizes):
+        (top, bottom, lines), (left, right, columns) = reads[0][h], reads[1][w]
+        tall, wide = min(bottom - top, image[0]), min(right - left, image[1])
+        wide_in = wide if w == out[1] else -(-wide // lane) * lane
+        turned = h * w + lane * (1 if w == out[1] else h)  # what lies together ends somewhere within a line of memory
+        strips = -(-out[0] // h) * -(-out[1] // w)
+        pixels = -(-(-(-h // down) * -(-w // across)) // vectors) * vectors * down * across
+        cost = (pixels * taps + TURN * turned) * maps * strips
+        # where a strip is all there is, each piece turns it for its panels
+        again = min(threads.PIECES, -(-maps // rows)) if n <= lane and strips == 1 else strips
+        crowd = max(1, (lines * columns * whole + rows * h * w) / STRIP)
+        best = min(best, (cost * crowd**0.12 + TURN * whole * tall * wide_in * again, (h, w), False))
+        best = min(best, (cost * crowd**0.01 + WRITTEN * TURN * whole * image[0] * image[1], (h, w), True))
+    return best[1:]
 
 
-def _reads(axes: list[Axis], outputs: Pair) -> Pair:
-    """Return the first position and the last + 1 that these outputs read."""
-    chosen = [(axis.within(*outputs).sources, axis.steps) for axis in axes]
-    reads = [np.add.outer(*pair).reshape(-1) for pair in chosen]
-    joined = np.concatenate(reads)
-    return (int(joined.min()), int(joined.max()) + 1) if joined.size else (0, 1)
+def _reads(axes: list[Axis], outputs: Pair) -> tuple[int, int, int]:
+    """Return the first position that these outputs read, the last + 1, and how many they read in between."""
+    read = {int(p) for axis in axes for p in np.add.outer(axis.within(*outputs).sources, axis.steps).reshape(-1)}
+    return min(read, default=0), max(read, default=0) + 1, len(read)
 
 
 def _runs(rows: Pair, columns: Pair, width: int, lane: int) -> np.ndarray:
@@ -182,7 +186,11 @@ def _classes(axis: Axis, length: int) -> Iterator[tuple[int, int, Axis]]:
         yield int(first), int(count), axis._replace(targets=axis.targets[same], sources=axis.sources[same])
 
 
-def _tiles(span: list[int], source: np.ndarray, place: np.ndarray, vectors: int) -> np.ndarray:
-    """Return the tiles of one class; the last repeats its last pixel."""
+def _tiles(span: list[int], source: np.ndarray, place: np.ndarray, rows: int) -> np.ndarray:
+    """Return the tiles of one class; the last has fewer pixels where there is such a tile, or repeats its last."""
+    vectors = VECTORS[rows]
     numbers = np.minimum(np.arange(-(-source.size // vectors) * vectors), source.size - 1).reshape(-1, vectors)
-    return np.hstack([np.broadcast_to(span, (len(numbers), 2)), source[numbers], place[numbers]])
+    counts = np.full((len(numbers), 1), vectors)
+    if rows == MOST_ROWS:
+        counts[-1] = (source.size - 1) % vectors + 1
+    return np.hstack([np.broadcast_to(span, (len(numbers), 2)), counts, source[numbers], place[numbers]])

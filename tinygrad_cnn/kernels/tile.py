@@ -41,6 +41,8 @@ VECTOR_BYTES, REGISTERS = _vector_bytes_and_registers()
 # Accumulators, one row of vectors of b and a broadcast value must fit the registers: vectors a row, for each height.
 VECTORS = (0, 8, 8, 6, 6, 4, 4, 3, 3) if REGISTERS == 32 else (0, 8, 6, 4, 3, 2, 2)
 MOST_ROWS = len(VECTORS) - 1
+# The shapes of tiles: so many rows and vectors; the highest also with fewer vectors, for what is left at an end.
+TILES = [(r, v) for r, most in enumerate(VECTORS) for v in range(1 if r == MOST_ROWS else most, most + 1) if r]
 # The inner tile: rows x taps accumulators, and both operands are vectors.
 INNER_ROWS, INNER_TAPS = (4, 6) if REGISTERS == 32 else (3, 4)
 # One accumulator adds at most this many products in a row, then partial sums are added: the error stays small.
@@ -202,9 +204,8 @@ def _outer_tile(  # type: ignore[no-untyped-def]
                     for total, place in zip(totals, places, strict=True):
                         emit.store(total, place)
 
-        shapes = {(r, VECTORS[r]) for r in range(1, MOST_ROWS + 1)} | {(MOST_ROWS, v) for v in range(1, VECTORS[-1])}
         selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
-        emit.variants(selector, {r * 16 + v: partial(variant, r, v) for r, v in sorted(shapes)})
+        emit.variants(selector, {r * 16 + v: partial(variant, r, v) for r, v in TILES})
         return context.get_dummy_value()
 
     signature = types.void(

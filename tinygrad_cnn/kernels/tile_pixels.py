@@ -17,18 +17,18 @@ from numba import types
 from numba.extending import intrinsic
 
 from tinygrad_cnn.kernels.compile import config
-from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS, Emitter, lanes
+from tinygrad_cnn.kernels.tile import TILES, VECTORS, Emitter, lanes
 
 
 @intrinsic
 def _pixel_tile(  # type: ignore[no-untyped-def]
     typing, a, a_start, bias, bias_start, b, b_start, pixels, at, table, table_start, depth, y, y_start, y_row, rows,
-    add
+    vectors, add
 ):  # fmt: skip
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         (
             a, a_start, bias, bias_start, b, b_start, pixels, at, table, table_start, depth, y, y_start, y_row, rows,
-            add,
+            vectors, add,
         ) = args  # fmt: skip
         emit = Emitter(context, builder, signature.args[0].dtype)
         a_at = emit.pointer(signature.args[0], a, a_start)
@@ -38,14 +38,13 @@ def _pixel_tile(  # type: ignore[no-untyped-def]
         table_at = emit.pointer(signature.args[8], table, table_start)
         y_at = emit.pointer(signature.args[11], y, y_start)
 
-        def variant(height: int) -> None:
-            width = VECTORS[height]
-            offsets = [builder.load(emit.shifted(pixels_at, i)) for i in range(2 * width)]
+        def variant(height: int, width: int) -> None:
+            offsets = [builder.load(emit.shifted(pixels_at, i)) for i in range(2 * VECTORS[height])]
             sources = [emit.shifted(b_at, offset) for offset in offsets[:width]]
             places = [
                 emit.shifted(emit.shifted(y_at, builder.mul(y_row, emit.index(r))), offset)
                 for r in range(height)
-                for offset in offsets[width:]
+                for offset in offsets[VECTORS[height] :][:width]
             ]
 
             def step(k: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
@@ -71,13 +70,15 @@ def _pixel_tile(  # type: ignore[no-untyped-def]
                     for total, place in zip(totals, places, strict=True):
                         emit.store(total, place)
 
-        emit.variants(rows, {r: partial(variant, r) for r in range(1, MOST_ROWS + 1)})
+        selector = builder.add(builder.mul(rows, emit.index(16)), vectors)
+        emit.variants(selector, {r * 16 + v: partial(variant, r, v) for r, v in TILES})
         return context.get_dummy_value()
 
     whole = types.int64
     signature = types.void(
-        a, whole, bias, whole, b, whole, pixels, whole, table, whole, whole, y, whole, whole, whole, types.boolean
-    )
+        a, whole, bias, whole, b, whole, pixels, whole, table, whole, whole, y, whole, whole, whole, whole,
+        types.boolean,
+    )  # fmt: skip
     return signature, codegen
 
 
@@ -119,14 +120,14 @@ def _turn(  # type: ignore[no-untyped-def]
 def _pixel_tile_twin(
     a: np.ndarray, a_start: int, bias: np.ndarray, bias_start: int, b: np.ndarray, b_start: int, pixels: np.ndarray,
     at: int, table: np.ndarray, table_start: int, depth: int, y: np.ndarray, y_start: int, y_row: int, rows: int,
-    add: bool,
+    vectors: int, add: bool,
 ) -> None:  # fmt: skip
     a, b, y, pixels = a.reshape(-1), b.reshape(-1), y.reshape(-1), pixels.reshape(-1)[at:]
-    lane, width = lanes(y.dtype), VECTORS[rows]
+    lane = lanes(y.dtype)
     for r in range(rows):
-        totals = np.full((width, lane), 0 if add else bias[bias_start + r], y.dtype)
-        places = y_start + r * y_row + pixels[width : 2 * width, None] + np.arange(lane)
-        for v in range(width):
+        totals = np.full((vectors, lane), 0 if add else bias[bias_start + r], y.dtype)
+        places = y_start + r * y_row + pixels[VECTORS[rows] :][:vectors, None] + np.arange(lane)
+        for v in range(vectors):
             for k in range(depth):
                 source = b_start + pixels[v] + table[table_start + k]
                 totals[v] += a[a_start + k * rows + r] * b[source : source + lane]
