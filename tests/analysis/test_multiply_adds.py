@@ -9,7 +9,7 @@ from tinygrad_cnn.analysis.multiply_adds import multiply_adds
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.calls import record_calls
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, checked_geometry
-from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
+from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Layers, LinearRun, Run
 from tinygrad_cnn.functional.linalg import Linear
 from tinygrad_cnn.kernels.geometry import Window
 
@@ -63,6 +63,11 @@ def test_a_run_costs_what_its_convolution_costs():
     assert conv == 2 * 6 * 7 * 7 * 2 * 3 * 2
     assert multiply_adds(ConvRun(geometry, run), (x.shape, w.shape, ()), (2, 6, 3, 3)) == conv
     assert multiply_adds(ConvNormRun(geometry, 1e-5, run), (x.shape, w.shape, (), *[(6,)] * 4), (2, 6, 3, 3)) == conv
+
+
+def test_fully_connected_layers_in_a_run_cost_what_they_cost_alone():
+    run = LinearRun(Layers(True, (True, False), ("", "", "", "")))
+    assert multiply_adds(run, ((3, 2, 4), (5, 8), (5,), (7, 5), ()), (3, 7)) == 3 * (5 * 8 + 7 * 5)
 
 
 def below(kind):

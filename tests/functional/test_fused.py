@@ -8,9 +8,9 @@ import pytest
 from tinygrad_cnn import Tensor, grad, gradcheck, gradgradcheck
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.functional.conv import Conv2d, Geometry, conv_geometry
-from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
+from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Layers, LinearRun, Run
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
-from tinygrad_cnn.kernels import conv_input_maxima
+from tinygrad_cnn.kernels import conv_input_maxima, linear
 
 DTYPES = [np.float32, np.float64]
 GEOMETRIES = {
@@ -150,3 +150,128 @@ def test_batch_norm_by_fixed_statistics_has_the_bits_of_the_single_operations(ru
     expected = F.relu(expected) if run.relu else expected
     expected = F.max_pool2d(expected, 2) if run.pool else expected
     np.testing.assert_array_equal(y.data, expected.data)
+
+
+LAYERS = {
+    "a classifier": ((2, 3, 2), [(5, 6), (4, 5), (3, 4)], Layers(True, (True, True, False), tuple("abcdef"))),
+    "relu at the end": ((3, 6), [(5, 6), (4, 5)], Layers(False, (False, True), tuple("abc"))),
+    "many rows": ((9, 6), [(5, 6), (4, 5)], Layers(False, (True, True), tuple("abcd"))),
+    "one layer": ((1, 2, 3), [(5, 6)], Layers(True, (False,), tuple("ab"))),
+}
+
+
+def draw_layers(x: Any, weights: Any, dtype: Any, bias: bool = True) -> list[Any]:
+    """Draw x, then weight and bias of each layer."""
+    rng = np.random.default_rng(0)
+    drawn = [Tensor(rng.standard_normal(x).astype(dtype), requires_grad=True)]
+    for shape in weights:
+        drawn.append(Tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True))
+        drawn.append(Tensor(rng.standard_normal(shape[:1]).astype(dtype), requires_grad=True) if bias else None)
+    return drawn
+
+
+def layer_by_layer(layers: Layers, x: Any, *parameters: Any) -> Any:
+    x = F.flatten(x, 1) if layers.flat else x
+    for relu, w, b in zip(layers.relus, parameters[::2], parameters[1::2], strict=True):
+        x = F.relu(F.linear(x, w, b)) if relu else F.linear(x, w, b)
+    return x
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+def test_a_run_of_layers_has_the_bits_of_the_single_operations(case: Any, bias: bool, dtype: type) -> None:
+    x, weights, layers = case
+    inputs = draw_layers(x, weights, dtype, bias)
+    given = [v for v in inputs if v is not None]
+    results = []
+    for y in (LinearRun(layers).apply(*inputs), layer_by_layer(layers, *inputs)):
+        gy = Tensor(np.random.default_rng(1).standard_normal(y.shape).astype(dtype))
+        results.append([y.detach(), *grad(y, given, gy)])
+    for fused, single in zip(*results, strict=True):
+        assert fused.dtype == dtype
+        np.testing.assert_array_equal(fused.data, single.data)
+    arrays = [v if v is None else v.data for v in inputs]
+    np.testing.assert_array_equal(LinearRun(layers).apply(*arrays), results[0][0].data)
+
+
+@pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+def test_gradients_of_a_run_of_layers(case: Any) -> None:
+    x, weights, layers = case
+    inputs = draw_layers(x, weights, np.float64)
+    compute = lambda *a: LinearRun(layers).apply(*a)
+    assert gradcheck(compute, inputs)
+    assert gradgradcheck(compute, inputs)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.0])
+@pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+def test_what_is_not_finite_goes_the_same_way_through_layers(case: Any, value: float) -> None:
+    x, weights, layers = case
+    inputs = draw_layers(x, weights, np.float32)
+    inputs[0].data.reshape(-1)[4] = inputs[1].data[1, 2] = value
+    gy = Tensor(np.ones((x[0], weights[-1][0]), np.float32))
+    with np.errstate(all="ignore"):
+        results = [[y.detach(), *grad(y, inputs, gy)] for y in (LinearRun(layers).apply(*inputs),
+                                                                layer_by_layer(layers, *inputs))]  # fmt: skip
+    for fused, single in zip(*results, strict=True):
+        np.testing.assert_array_equal(fused.data, single.data)
+
+
+def test_layers_give_only_the_gradients_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weights, layers = LAYERS["a classifier"]
+    inputs = draw_layers(x, weights, np.float32)
+    asked = []
+    gradients = linear.gradients
+    monkeypatch.setattr(
+        linear, "gradients", lambda gy, x, w, wanted, gated: asked.append(wanted) or gradients(
+            gy, x, w, wanted, gated
+        ),
+    )  # fmt: skip
+    y = LinearRun(layers).apply(inputs[0].detach(), inputs[1].detach(), None, *inputs[3:])
+    y.sum().backward()
+    assert asked == [(True, True, True), (False, True, True)]
+    assert inputs[1].grad is None
+    assert inputs[3].grad is not None
+    asked.clear()
+    grad(LinearRun(layers).apply(*inputs).sum(), inputs[0])
+    assert asked == [(True, False, False)] * 3
+
+
+def test_a_run_of_layers_lists_its_single_operations() -> None:
+    x, weights, layers = LAYERS["a classifier"]
+    inputs = draw_layers(x, weights, np.float32)
+    y = LinearRun(layers).apply(*inputs)
+    node = y.grad_fn
+    assert [node.input_name(i) for i in range(7)] == ["x", "w1", "b1", "w2", "b2", "w3", "b3"]
+    chain = node.singles()
+    names = [(single.name, single.path) for single in chain]
+    assert names == [("Reshape", "a"), ("Linear", "b"), ("ReLU", "c"), ("Linear", "d"), ("ReLU", "e"), ("Linear", "f")]
+    assert chain[0].edges == (inputs[0].edge,)
+    assert chain[3].edges == (chain[2], inputs[3].edge, inputs[4].edge)
+    assert [single.y_shape for single in chain] == [(2, 6), (2, 5), (2, 5), (2, 4), (2, 4), (2, 3)]
+    expected = layer_by_layer(layers, *inputs).grad_fn
+    for single in chain[:0:-1]:
+        assert (type(single), single.y_shape, len(single.saved)) == (
+            type(expected), expected.y_shape, len(expected.saved),
+        )  # fmt: skip
+        for a, b in zip(single.saved, expected.saved, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert single.plan is expected.plan
+        expected = expected.edges[0]
+    y.sum().backward()
+    assert node.singles() == [node]
+
+
+def test_the_nodes_of_a_run_of_layers_can_be_recorded_one_by_one() -> None:
+    x, weights, layers = LAYERS["a classifier"]
+    inputs = draw_layers(x, weights, np.float32)
+    y = LinearRun(layers).apply(*inputs)
+    expected = [g.data for g in grad(y.sum(), inputs, retain_graph=True)]
+    node = y.grad_fn
+    steps = list(node.replay(*inputs))
+    assert [path for path, *_ in steps] == list("abcdef")
+    np.testing.assert_array_equal(steps[-1][3].data, y.data)
+    assert (node.name, node.edges[0].name) == ("Linear", "ReLU")
+    for g, known in zip(grad(y.sum(), inputs), expected, strict=True):
+        np.testing.assert_array_equal(g.data, known)

@@ -17,25 +17,25 @@ PACKAGE = ROOT / "tinygrad_cnn"
 INTERNAL = {
     "along_depth", "array_key", "array_shape", "axes_tuple", "axis_index", "bins", "by_channel", "check_pair",
     "check_reduction", "checked_geometry", "checked_labels", "conv_geometry", "convolved", "depth", "draw_mask",
-    "either", "flat", "gate", "images", "in_volume", "is_basic", "like", "ndim_of", "over_channels", "over_pixels",
-    "plane", "read", "reduced", "reshape_batch", "result_type", "same_float", "samples", "scores", "shape_of",
-    "sizes", "sum_to", "update_running", "windows",
+    "either", "flat", "gate", "images", "in_volume", "is_basic", "like", "ndim_of",
+    "over_channels", "over_pixels", "plane", "read", "reduced", "reshape_batch", "result_type", "same_float",
+    "samples", "scores", "shape_of", "sizes", "sum_to", "update_running", "windows",
 }  # fmt: skip
 
 # Files of kernels/ that compute no operation, or that of another file in another way; and functions that are a part of
 # one, or that NumPy says in one line.
 MACHINERY = {
-    "__init__", "buffers", "compile", "conv_input_maxima", "conv_lanes", "conv_pointwise", "conv_weight_flat",
-    "geometry", "lanes", "launch", "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight", "vector",
-    "winograd_transform",
+    "__init__", "addresses", "buffers", "compile", "conv_input_maxima", "conv_lanes", "conv_pointwise",
+    "conv_weight_flat", "geometry", "lanes", "launch", "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight",
+    "vector", "winograd_transform",
 }  # fmt: skip
 WITHOUT_REFERENCE = {
-    "adjoint", "array_at", "bands_for", "binary_cross_entropy_with_logits_grad", "cat", "channel_sum", "choose",
-    "conv2d_fused", "copied", "cumsum", "cut", "decay", "elementwise", "exp", "expm1", "first", "gather",
-    "gather_grad", "goes_in_lanes", "is_wide", "largest_of", "launch", "layout", "log1p", "max_bins_gather",
-    "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "normal_tail", "pack", "pad", "parts_of", "pixel_index",
-    "put", "route", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select", "smooth_l1_loss_grad",
-    "strips", "sums_at", "takes_maxima", "within",
+    "adjoint", "bands_for", "binary_cross_entropy_with_logits_grad", "cat", "channel_sum", "choose", "conv2d_fused",
+    "copied", "cumsum", "cut", "decay", "elementwise", "exp", "expm1", "first", "gather", "gather_grad",
+    "goes_in_lanes", "gradients", "is_wide", "largest_of", "last_repeated", "launch", "layout", "log1p",
+    "max_bins_gather", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "normal_tail", "pack", "pad",
+    "parts_of", "pixel_index", "put", "route", "rows_sum", "scale_and_shift", "scale_shift", "scratch", "select",
+    "smooth_l1_loss_grad", "strips", "sums_at", "takes_maxima", "transpose", "within", "zeros",
 }  # fmt: skip
 
 FUNCTIONAL = sorted(path for path in PACKAGE.glob("functional/*.py") if path.stem != "__init__")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tinygrad_cnn import reference, state
 from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.kernels import gemm, threads
-from tinygrad_cnn.kernels.tile import INNER_ROWS
 
 DTYPES = [np.float32, np.float64]
 BOUND = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
@@ -102,24 +101,6 @@ def test_nothing_to_add_up_or_nowhere_to_put_it(dtype: type) -> None:
         np.testing.assert_array_equal(gemm.matmul(x, y), x @ y)
     bias = normal(5, dtype=dtype)
     np.testing.assert_array_equal(gemm.matmul(np.zeros((3, 0), dtype), np.zeros((0, 5), dtype), bias), [bias] * 3)
-    for n, i, o in [(0, 4, 5), (3, 0, 5), (3, 4, 0), (1, 0, 5), (20, 0, 5)]:
-        x, w, b = np.zeros((n, i), dtype), np.zeros((o, i), dtype), normal(o, dtype=dtype)
-        np.testing.assert_array_equal(gemm.linear(x, w, b), np.broadcast_to(b, (n, o)))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 2, INNER_ROWS, INNER_ROWS + 1, 21])
-@pytest.mark.parametrize(("depth", "o"), [(1, 1), (5, 7), (64, 6), (77, 13), (9000, 5)])
-def test_linear_turns_the_weight(rows: int, depth: int, o: int, dtype: type) -> None:
-    """Few rows take another path than many: both are tried."""
-    x, w, b = (normal(*s, dtype=dtype, seed=i) for i, s in enumerate([(rows, depth), (o, depth), (o,)]))
-    expected = exact(x, w.T)
-    check(gemm.linear(x, w), expected, dtype)
-    check(gemm.linear(x, w, b), expected + b, dtype)
-    y = gemm.linear(x, w, b)
-    for layout in (every_second, frozen, turned, backwards):
-        assert gemm.linear(layout(x), w, b).tobytes() == y.tobytes()
-        check(gemm.linear(x, layout(w), b), expected + b, dtype)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -138,8 +119,7 @@ def test_long_sums_stay_exact(dtype: type) -> None:
     for rows in (2, 9):
         x, w = abs(normal(rows, 25_088, dtype=dtype)), abs(normal(11, 25_088, dtype=dtype, seed=1))
         expected = x.astype(np.float64) @ w.T.astype(np.float64)
-        for y in (gemm.linear(x, w), gemm.matmul(x, w.T)):
-            assert error(y, expected) <= (1e-6 if dtype == np.float32 else 1e-14)
+        assert error(gemm.matmul(x, w.T), expected) <= (1e-6 if dtype == np.float32 else 1e-14)
 
 
 def products(dtype: type) -> list[np.ndarray]:
@@ -149,8 +129,6 @@ def products(dtype: type) -> list[np.ndarray]:
         gemm.matmul(a, b),
         gemm.matmul(turned(a), turned(b), b[0].copy()),
         gemm.matmul(c, d),
-        gemm.linear(a[:2], turned(b).T, b[0].copy()),
-        gemm.linear(a, turned(b).T, None),
     ]
 
 
@@ -191,8 +169,7 @@ def test_nan_and_infinity_stay_in_their_row_and_column(dtype: type, value: float
     for m, k, n in [(9, 40, 50), (2, 33, 5)]:
         a, b = normal(m, k, dtype=dtype), normal(k, n, dtype=dtype, seed=1)
         a[m - 1, k - 1], b[0, 2] = value, value
-        for y in (gemm.matmul(a, b), gemm.linear(a, np.ascontiguousarray(b.T))):
-            spoiled = ~np.isfinite(y)
-            assert spoiled[m - 1].all()
-            assert spoiled[:, 2].all()
-            assert spoiled.sum() == m + n - 1
+        spoiled = ~np.isfinite(gemm.matmul(a, b))
+        assert spoiled[m - 1].all()
+        assert spoiled[:, 2].all()
+        assert spoiled.sum() == m + n - 1

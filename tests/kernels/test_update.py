@@ -145,50 +145,6 @@ def test_nothing_but_the_parameters_and_their_state_is_written() -> None:
         assert (room[20:40] != 7).all()
 
 
-def test_one_launch_for_all_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    launches = []
-    monkeypatch.setattr(update, "split", lambda *args, work: launches.append(work))
-    w = randoms(np.float32)
-    update.sgd(w, zeros(w), zeros(w), 0.1, 0.9, 0.0, False, 0.0)
-    assert launches == [sum(x.size for x in w)]
-
-
-def test_gradients_may_be_frozen_and_strided() -> None:
-    w, g = [np.ones((4, 6))], rng.normal(size=(4, 6))
-    frozen = g.copy()
-    frozen.flags.writeable = False
-    results = []
-    for gradient in (g, frozen, np.asfortranarray(g), np.repeat(g, 2, axis=1)[:, ::2]):
-        w = [np.ones((4, 6))]
-        update.sgd(w, [gradient], None, 0.1, 0.0, 0.0, False, 0.0)
-        results.append(w[0])
-    for result in results[1:]:
-        np.testing.assert_array_equal(result, results[0])
-
-
-def test_parameters_that_cannot_be_written_are_refused_before_anything_is() -> None:
-    frozen, strided = np.ones((2, 3)), np.ones((3, 2)).T
-    frozen.flags.writeable = False
-    for bad in (frozen, strided):
-        good = np.ones(4)
-        with pytest.raises(ValueError, match=r"parameter of shape \(2, 3\) is read-only or not C-contiguous"):
-            update.sgd([good, bad], [np.ones(4), np.ones((2, 3))], None, 0.1, 0.0, 0.0, False, 0.0)
-        assert (good == 1).all()
-
-
-def test_arrays_that_do_not_belong_together_are_refused() -> None:
-    w = [np.ones((2, 3))]
-    for gradient in (np.ones((3, 2)), np.ones((2, 3), np.float32), np.ones(())):
-        with pytest.raises(ValueError, match="comes with a gradient of shape"):
-            update.sgd(w, [gradient], None, 0.1, 0.0, 0.0, False, 0.0)
-    with pytest.raises(ValueError, match="comes with a mean of shape"):
-        update.adam(w, w, [np.ones(6)], [np.ones((2, 3))], 1, 0.1, (0.9, 0.99), 1e-8, 0.0)
-    with pytest.raises(ValueError, match="shorter"):
-        update.sgd([np.ones(2), np.ones(2)], [np.ones(2)], None, 0.1, 0.0, 0.0, False, 0.0)
-    with pytest.raises(ValueError, match="give the arrays as means"):
-        update.rmsprop(w, w, zeros(w), None, None, 0.1, 0.9, 1e-8, 0.0, 0.0, True)
-
-
 def test_no_parameters_is_no_step() -> None:
     update.sgd([], [], None, 0.1, 0.0, 0.0, False, 0.0)
     update.sgd([np.zeros((0, 3))], [np.zeros((0, 3))], None, 0.1, 0.0, 0.0, False, 0.0)

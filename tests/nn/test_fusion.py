@@ -57,6 +57,74 @@ def test_which_layers_run_as_one(follows: list[nn.Module], length: int) -> None:
     assert run_length([conv(), *follows], 0, IMAGE) == length
 
 
+ROW = np.ones((2, 6), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("layers", "input", "length"),
+    [
+        ([nn.Linear(6, 4), nn.ReLU()], ROW, 2),
+        ([nn.Linear(6, 4), nn.ReLU(), nn.ReLU()], ROW, 2),
+        ([nn.Linear(6, 4), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Tanh()], ROW, 4),
+        ([nn.Flatten(), nn.Linear(6, 4)], ROW.reshape(2, 3, 2), 2),
+        ([nn.Flatten(), nn.Linear(6, 4)], ROW, 1),
+        ([nn.Flatten(), nn.Linear(5, 4)], ROW.reshape(2, 3, 2), 1),
+        ([nn.Flatten(0), nn.Linear(12, 4)], ROW.reshape(2, 3, 2), 1),
+        ([nn.Flatten(1, 2), nn.Linear(6, 4)], ROW.reshape(2, 3, 2), 1),
+        ([nn.Flatten(), nn.Dropout(), nn.Linear(6, 4)], ROW.reshape(2, 3, 2), 1),
+        ([nn.Linear(6, 4), nn.Linear(5, 3)], ROW, 1),
+        ([nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3, dtype=np.float64)], ROW, 2),
+        ([nn.Linear(6, 4), nn.ReLU()], ROW.astype(np.float64), 1),
+        ([nn.Linear(6, 4), nn.ReLU()], ROW[None], 1),
+        ([nn.Linear(6, 4), nn.ReLU()], None, 1),
+        ([nn.Linear(6, 4), ThresholdReLU()], ROW, 1),
+        ([nn.Linear(6, 4)], ROW, 1),
+    ],
+    ids=str,
+)
+def test_which_fully_connected_layers_run_as_one(layers: list[nn.Module], input: Any, length: int) -> None:
+    assert run_length(layers, 0, input) == length
+
+
+def test_a_classifier_is_one_node_and_its_gradients_are_those_of_the_layers() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(216, 5), nn.ReLU(), nn.Linear(5, 4, bias=False), nn.Linear(4, 3))
+    y = model(IMAGE)
+    assert names(y) == ["LinearRun"]
+    y.sum().backward()
+    found = [p.grad.data for p in model.parameters()]
+    y = IMAGE
+    for module in model:
+        y = module(y)
+    assert names(y) == ["Linear", "Linear", "ReLU", "Linear"]
+    model.zero_grad()
+    y.sum().backward()
+    for p, g in zip(model.parameters(), found, strict=True):
+        np.testing.assert_array_equal(p.grad.data, g)
+    assert model(np.zeros((0, 3, 8, 9), np.float32)).shape == (0, 3)
+    assert [name for name, *_ in _notes(model)] == ["Reshape", "Linear", "ReLU", "Linear", "Linear"]
+
+
+def _notes(model: nn.Module) -> list[tuple[str, ...]]:
+    seen: list[tuple[str, ...]] = []
+    found = observe(lambda function, inputs, y: seen.append((function.name,)))
+    try:
+        model(IMAGE)
+    finally:
+        observe(found)
+    return seen
+
+
+def test_errors_name_the_fully_connected_layer() -> None:
+    model = nn.Sequential({"flat": nn.Flatten(), "fc1": nn.Linear(216, 5), "relu": nn.ReLU(), "fc2": nn.Linear(4, 3)})
+    with pytest.raises(ValueError, match=r"linear in fc2: input \(..., I\) and weight .*\(2, 5\) and weight \(3, 4\)"):
+        model(IMAGE)
+    with pytest.raises(ValueError, match=r"linear in fc1: .*\(2, 144\) and weight \(5, 216\)"):
+        model(IMAGE[:, :2])
+    model.fc1.bias = nn.Parameter(np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match=r"linear in fc1: bias must have shape \(5,\)"):
+        model(IMAGE)
+
+
 def test_runs_and_single_layers_are_called_in_turn() -> None:
     layers = [nn.Tanh(), conv(), nn.ReLU(), nn.MaxPool2d(2), nn.Tanh(), nn.Conv2d(4, 2, 2), nn.MaxPool2d(2)]
     y, expected = call_in_turn(layers, IMAGE), IMAGE
@@ -113,7 +181,7 @@ def test_batch_norm_in_a_run_changes_no_bit(affine: bool) -> None:
 def test_a_run_is_one_node_and_its_gradients_are_those_of_the_layers() -> None:
     model = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
     y = model(IMAGE)
-    assert names(y) == ["Reshape", "ConvRun"]
+    assert names(y) == ["Reshape", "ConvRun"]  # a Flatten without a layer behind it
     y.sum().backward()
     found = [p.grad.data for p in model.parameters()]
     y = IMAGE

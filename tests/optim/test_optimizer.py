@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinygrad_cnn import Tensor, enable_grad, nn, no_grad, optim
-from tinygrad_cnn.kernels import update
+from tinygrad_cnn.kernels import addresses
 from tinygrad_cnn.nn import Parameter
 
 KINDS: list[tuple[Any, dict[str, Any]]] = [
@@ -122,8 +122,8 @@ def test_one_launch_for_all_parameters_of_a_dtype(
     kind: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launches = []
-    split = update.split
-    monkeypatch.setattr(update, "split", lambda *args, **kwargs: launches.append(1) or split(*args, **kwargs))
+    split = addresses.split
+    monkeypatch.setattr(addresses, "split", lambda *args, **kwargs: launches.append(1) or split(*args, **kwargs))
     ps, optimizer = build(kind, options)
     single = Parameter(np.ones(2, np.float32))
     train(ps, optimizer, 1)

@@ -17,7 +17,7 @@ from tinygrad_cnn.functional.curves import Curve
 from tinygrad_cnn.functional.dropout import Dropout
 from tinygrad_cnn.functional.elementwise import Elementwise
 from tinygrad_cnn.functional.extremum import ArgExtremum, PutAlong, TakeAlong
-from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun
+from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, LinearRun
 from tinygrad_cnn.functional.indexing import Index, Mask, Scatter, SetItem
 from tinygrad_cnn.functional.joining import Cat, Pad
 from tinygrad_cnn.functional.label import OneHot
@@ -104,6 +104,11 @@ def _(function: Conv2dWeightGrad, inputs: tuple[Shape, ...], output: Shape) -> i
 @multiply_adds.register
 def _(function: Linear, inputs: tuple[Shape, ...], output: Shape) -> int:
     return math.prod(output) * inputs[1][1]
+
+
+@multiply_adds.register
+def _(function: LinearRun, inputs: tuple[Shape, ...], output: Shape) -> int:
+    return inputs[0][0] * sum(math.prod(w) for w in inputs[1::2])
 
 
 @multiply_adds.register

@@ -176,12 +176,14 @@ class Walk:
             saved = lift(node, self.wrap)
         for i, rule, arguments in plan.rules:
             if i < 0:  # a joint backward: the gradients of all inputs at once
+                node.useful = self.useful
                 gradients = rule(node, gy, *[saved[p] for p in arguments])
                 if len(gradients) != len(edges):
                     raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")
                 for edge, g in zip(edges, gradients, strict=True):
                     if edge is not None and (self.useful is None or edge in self.useful):
                         self.receive(node, edge, g)
+                node.useful = None
                 continue
             edge = edges[i]
             if self.useful is not None and edge not in self.useful:

@@ -22,9 +22,10 @@ from tinygrad_cnn.state import module_path, place, recording, tick
 
 new = object.__new__
 _ABSENT: Any = object()  # in the place of an input that was not given
+_MOST_PLANS = 64  # that a variadic operation keeps
 _VARIADIC = 0x04  # the flag of code objects that take *args
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
-_RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_shape"}
+_RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "useful", "y_dtype", "y_shape"}
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Function:
     y_dtype: np.dtype
     owner: ref[ndarray] | None = None
     grad: Any = None
+    useful: set[Function | Leaf] | None = None  # while its joint backward runs: what leads to a wanted gradient
 
     @property
     def name(self) -> str:
@@ -185,7 +187,8 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Say, inside ``backward``, whether the gradient of input ``i`` is wanted."""
-        return self.edges is not None and self.edges[i] is not None
+        edge = self.edges[i] if self.edges is not None else None
+        return edge is not None and (self.useful is None or edge in self.useful)
 
     def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
         """Bring a gradient of another shape to the input's; only broadcasting operations can."""
@@ -280,7 +283,7 @@ class _Plans(dict[int, Plan]):
 
     def __missing__(self, mask: int) -> Plan:
         plan = _make_plan(self.cls, mask)
-        if not self.cls.variadic:  # the number of masks of a variadic operation has no bound
+        if not self.cls.variadic or len(self) < _MOST_PLANS:  # of a variadic operation the masks have no bound
             self[mask] = plan
         return plan
 

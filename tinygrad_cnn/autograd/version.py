@@ -33,15 +33,16 @@ def before_write(array: np.ndarray) -> None:
         watcher(owner(array))
 
 
-def note_write(array: np.ndarray) -> None:
-    """Remember that the memory of ``array`` is being written now."""
+def note_write(*arrays: np.ndarray) -> None:
+    """Remember that the memory of ``arrays`` is being written now."""
     global latest
-    memory = owner(array)
-    key = id(memory)
-    known = _writes.get(key)
-    reference = known[0] if known and known[0]() is memory else ref(memory, partial(_forget, key))
-    latest = tick()
-    _writes[key] = reference, latest
+    latest = now = tick()
+    for array in arrays:
+        memory = owner(array) if array.base is not None else array
+        key = id(memory)
+        known = _writes.get(key)
+        reference = known[0] if known and known[0]() is memory else ref(memory, partial(_forget, key))
+        _writes[key] = reference, now
 
 
 def _forget(key: int, _: ref[np.ndarray]) -> None:

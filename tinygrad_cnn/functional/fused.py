@@ -7,7 +7,8 @@ convolution: what a NaN or an infinity spoils, and the last bit of a bias's grad
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from numpy import ndarray
@@ -16,10 +17,13 @@ from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
 from tinygrad_cnn.functional.conv import Conv2d, Conv2dInputGrad, Conv2dWeightGrad, Geometry, convolved, over_pixels
 from tinygrad_cnn.functional.elementwise import FLOAT32
+from tinygrad_cnn.functional.linalg import Linear
 from tinygrad_cnn.functional.norm import BatchNormFixed
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
+from tinygrad_cnn.functional.shape import Reshape, Shape, reshape
 from tinygrad_cnn.kernels import conv_fused as kernel
 from tinygrad_cnn.kernels import conv_input_maxima, conv_weight_grad
+from tinygrad_cnn.kernels import linear as linear_kernel
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
 from tinygrad_cnn.state import tick
@@ -44,6 +48,32 @@ def _one_by_one(paths: tuple[str, ...], steps: list[tuple[Any, ...]], x: Any) ->
         function.path = path
         yield path, function, (x, *others), y
         x = y
+
+
+# The same, of operations that were not run: function, edges of its further inputs, what it would keep, shape of y.
+Step = tuple[Any, Sequence[Any], Sequence[Any], Shape]
+
+
+def _linked(node: Function, paths: tuple[str, ...], steps: list[Step]) -> list[Function]:
+    """Return the functions of the steps as recorded nodes, each on the one before, that end where ``node`` stands."""
+    chain: list[Function] = []
+    for path, (single, edges, saved, y_shape) in zip(paths, steps, strict=True):
+        single.edges = chain[-1] if chain else (node.edges or ())[0], *edges
+        single.saved, single.y_shape, single.y_dtype = saved, y_shape, node.y_dtype
+        single.tick, single.path = node.tick, path
+        given = enumerate(single.edges)
+        single.plan = single.plans[(1 << len(single.edges)) + sum(1 << k for k, edge in given if edge is not None)]
+        chain.append(single)
+    return chain
+
+
+def _stand_apart(node: Function, steps: list[tuple[Any, ...]], earlier: tuple[int, ...]) -> None:
+    """Let the last of the operations take the place of the node that they had run as, and the others come before."""
+    *before, (last, *_) = steps
+    if last.tick:
+        for (function, *_), moment in zip(before, earlier, strict=False):
+            function.tick = moment
+        node.become(last)
 
 
 class ConvRun(Function):
@@ -96,25 +126,18 @@ class ConvRun(Function):
         steps = [(Conv2d(self.geometry), w, b), *[(ReLU(),)] * self.run.relu]
         steps += [(MaxPool2d(SIDE_BY_SIDE, (oh // 2, ow // 2)),)] * self.run.pool
         yield from _one_by_one(self.run.paths, steps, x)
-        *before, (last, *_) = steps
-        if last.tick:
-            for (function, *_), moment in zip(before, self.earlier, strict=False):
-                function.tick = moment
-            self.become(last)
+        _stand_apart(self, steps, self.earlier)
 
     def singles(self) -> list[Function]:
         """Return the operations of the run as if they had been recorded one by one."""
-        conv, relu, pool = Conv2d(self.geometry), ReLU(), MaxPool2d(SIDE_BY_SIDE, (self.y_shape[2], self.y_shape[3]))
+        if self.edges is None:
+            return [self]
+        conv, kept = Conv2d(self.geometry), [None, self.saved[-1]]
         conv.x_shape, conv.w_shape = self.x_shape, self.w_shape
-        chain = [conv, *[relu] * self.run.relu, *[pool] * self.run.pool]
-        for i, (single, path) in enumerate(zip(chain, self.run.paths, strict=True)):
-            single.edges = (chain[i - 1],) if i else self.edges
-            single.saved = [None, self.saved[-1]] if i else self.saved[:-1]
-            single.y_shape = self.y_shape if single is pool else self.convolved
-            single.y_dtype, single.tick, single.path = self.y_dtype, self.tick, path
-            given = single.edges or ()
-            single.plan = single.plans[(1 << len(given)) + sum(1 << k for k, edge in enumerate(given) if edge)]
-        return chain
+        steps: list[Step] = [(conv, self.edges[1:], self.saved[:-1], self.convolved)]
+        steps += [(ReLU(), (), kept, self.convolved)] * self.run.relu
+        steps += [(MaxPool2d(SIDE_BY_SIDE, (self.y_shape[2], self.y_shape[3])), (), kept, self.y_shape)] * self.run.pool
+        return _linked(self, self.run.paths, steps)
 
 
 class ConvNormRun(Function):
@@ -141,3 +164,90 @@ class ConvNormRun(Function):
         oh, ow = convolved(x.shape, w.shape, self.geometry)[2:]
         steps += [(MaxPool2d(SIDE_BY_SIDE, (oh // 2, ow // 2)),)] * self.run.pool
         yield from _one_by_one(self.run.paths, steps, x)
+
+
+class Layers(NamedTuple):
+    """Fully connected layers in a row."""
+
+    flat: bool  # all axes of the input but the first are joined before
+    relus: tuple[bool, ...]  # for each layer, whether a ReLU follows
+    paths: tuple[str, ...]  # of the modules that are run as one
+
+
+class LinearRun(Function):
+    """Fully connected layers and their ReLUs: what stands at the end of a classifier."""
+
+    keeps = ("hidden",)
+    hidden: list[ndarray]  # what each layer was given
+
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.earlier = tuple([tick() for _ in layers.paths[1:]])
+
+    def forward(self, *xs: Any) -> ndarray:  # x, then the weight and the bias (or None) of each layer
+        x = xs[0]
+        self.x_shape = x.shape
+        if self.layers.flat:
+            x = x.reshape(_flat(x.shape))
+        self.hidden = []
+        for relu, w, b in zip(self.layers.relus, xs[1::2], xs[2::2], strict=True):
+            self.hidden.append(x)
+            x = linear_kernel.linear(x, w, b, relu)
+        return x
+
+    def backward(self, gy: Any, y: Any, *xs: Any) -> list[Any]:
+        on_arrays, relus = type(gy) is ndarray, self.layers.relus
+        hidden: Sequence[Any] = self.hidden if on_arrays else self._hidden_again(*xs)
+        gradients: list[Any] = [None] * len(xs)
+        gy = gate(gy, y) if relus[-1] else gy
+        for i in range(len(relus) - 1, -1, -1):
+            at, gated = 1 + 2 * i, i > 0 and relus[i - 1]
+            wanted = any(map(self.needs, range(at))), self.needs(at), self.needs(at + 1)
+            if on_arrays:
+                gy, *gradients[at : at + 2] = linear_kernel.gradients(gy, hidden[i], xs[at], wanted, gated)
+            else:
+                node = Linear()
+                gradients[at : at + 2] = node.grad_w(gy, hidden[i]), node.grad_b(gy)
+                gy = node.grad_x(gy, xs[at]) if wanted[0] else gy
+                gy = gate(gy, hidden[i]) if gated and wanted[0] else gy
+            if not wanted[0]:
+                return gradients
+        gradients[0] = gy.reshape(self.x_shape)
+        return gradients
+
+    def input_name(self, i: int) -> str:
+        return f"{'bw'[i % 2]}{(i + 1) // 2}" if i else "x"
+
+    def _hidden_again(self, x: Any, *parameters: Any) -> list[Any]:
+        """Compute what each layer was given, in operations that are recorded."""
+        hidden = [reshape(x, *_flat(self.x_shape)) if self.layers.flat else x]
+        for relu, w, b in zip(self.layers.relus[:-1], parameters[::2], parameters[1::2], strict=False):
+            y = Linear().apply(hidden[-1], w, b)
+            hidden.append(ReLU().apply(y) if relu else y)
+        return hidden
+
+    def replay(self, x: Any, *parameters: Any) -> Iterator[Single]:
+        """Run the operations one by one on the same inputs; the last one's node then stands in the place of this."""
+        steps: list[tuple[Any, ...]] = [(Reshape(_flat(x.shape)),)] * self.layers.flat
+        for relu, w, b in zip(self.layers.relus, parameters[::2], parameters[1::2], strict=True):
+            steps += [(Linear(), w, b), *[(ReLU(),)] * relu]
+        yield from _one_by_one(self.layers.paths, steps, x)
+        _stand_apart(self, steps, self.earlier)
+
+    def singles(self) -> list[Function]:
+        """Return the operations of the run as if they had been recorded one by one."""
+        if self.edges is None:
+            return [self]
+        steps: list[Step] = []
+        if self.layers.flat:
+            steps.append((Reshape(_flat(self.x_shape)), (), (), _flat(self.x_shape)))
+            steps[0][0].x_shape = self.x_shape
+        for i, (relu, y) in enumerate(zip(self.layers.relus, [*self.hidden[1:], self.saved[-1]], strict=True)):
+            at = 1 + 2 * i
+            steps.append((Linear(), self.edges[at : at + 2], [self.hidden[i], self.saved[at], None], y.shape))
+            steps += [(ReLU(), (), [None, y], y.shape)] * relu
+        return _linked(self, self.layers.paths, steps)
+
+
+def _flat(shape: Shape) -> tuple[int, int]:
+    return shape[0], prod(shape[1:])

@@ -13,10 +13,12 @@ from tinygrad_cnn.functional.elementwise import FLOATS
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import array_shape, reshape, shape_of, sum_to, transpose
 from tinygrad_cnn.kernels import gemm as kernel
+from tinygrad_cnn.kernels import linear as layer
 from tinygrad_cnn.kernels.reduce import rows_sum
 from tinygrad_cnn.state import place
 
 _FLOATS = set(FLOATS)
+GX, GW = (True, False, False), (False, True, False)  # which gradients are wanted
 
 
 class MatMul(Function):
@@ -40,13 +42,13 @@ class Linear(Function):
     """y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]."""
 
     def forward(self, x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
-        return kernel.linear(x, w, b)
+        return layer.linear(x, w, b)
 
     def grad_x(self, gy: Any, w: Any) -> Any:
-        return MatMul().apply(gy, w)
+        return layer.gradients(gy, None, w, GX)[0] if type(gy) is ndarray else MatMul().apply(gy, w)
 
     def grad_w(self, gy: Any, x: Any) -> Any:
-        return MatMul().apply(gy.T, x)
+        return layer.gradients(gy, x, None, GW)[1] if type(gy) is ndarray else MatMul().apply(gy.T, x)
 
     def grad_b(self, gy: Any) -> Any:
         return rows_sum(gy) if type(gy) is ndarray else sum(gy, 0)

@@ -21,12 +21,9 @@ from numpy import ndarray
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.tile import (
-    INNER_ROWS,
-    INNER_TAPS,
     LONGEST_CHAIN,
     MOST_ROWS,
     VECTORS,
-    inner_tile,
     lanes,
     outer_tile,
     rows_for,
@@ -129,42 +126,23 @@ def _product(
                         result[j] += plus[j]
 
 
-@kernel(writes="y acc")
-def _dots(
-    a: ndarray, b: ndarray, table: ndarray, bias: ndarray, y: ndarray, acc: ndarray, start: int, stop: int
-) -> None:
-    """y[m, n] = a[m] . b[n] + bias[n] for a few rows of a and the blocks start..stop of rows of b."""
-    rows, depth = a.shape
-    n_size, width = b.shape[0], acc.shape[1]
-    whole = depth // width
-    piece = threads.piece_at(start, (n_size + INNER_TAPS - 1) // INNER_TAPS) * INNER_ROWS * INNER_TAPS
-    for block in range(start, stop):
-        n0 = block * INNER_TAPS
-        taps = min(INNER_TAPS, n_size - n0)
-        for m in range(rows):
-            for n in range(n0, n0 + taps):
-                y[m, n] = bias[n]
-                for k in range(whole * width, depth):
-                    y[m, n] += a[m, k] * b[n, k]
-        for s in range(0, whole, LONGEST_CHAIN):
-            acc[piece : piece + rows * INNER_TAPS] = 0
-            steps = min(LONGEST_CHAIN, whole - s)
-            inner_tile(a, s * width, depth, b, s * width, table, n0, steps, acc, piece * width, rows)
-            for m in range(rows):
-                for t in range(taps):
-                    y[m, n0 + t] += acc[piece + m * INNER_TAPS + t].sum()
-
-
 @lru_cache(maxsize=256)
 def _rows_table(depth: int, pitch: int) -> np.ndarray:
     return np.arange(depth, dtype=np.int64) * pitch
 
 
 @lru_cache(maxsize=256)
-def _zeros(n: int, dtype: str) -> np.ndarray:
+def zeros(n: int, dtype: str) -> np.ndarray:
+    """Return the zeros that stand for a bias, or a product, that is not there; read-only, for they are kept."""
     zeros = np.zeros(n, dtype)
     zeros.flags.writeable = False
     return zeros
+
+
+@lru_cache(maxsize=256)
+def last_repeated(rows: int, pitch: int, count: int) -> np.ndarray:
+    """Return where each row begins, and the last one again up to ``count``."""
+    return np.minimum(np.arange(count, dtype=np.int64), rows - 1) * pitch
 
 
 class Tiling(NamedTuple):
@@ -208,10 +186,10 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
     y = buffers.empty((*lead, m, n), a.dtype)
     if not y.size:
         return y
-    bias = _zeros(0, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
+    bias = zeros(0, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
     # a: the rows and the steps along k may have any order; its copy is needed only for odd strides
     if (turned := _transposed(a)) and m >= _FAR_ROWS:
-        a, turned = _turned(a.T), False
+        a, turned = transpose(a.T), False
     if turned:
         a, a_row, a_step = a.T, 1, m
     else:
@@ -246,7 +224,7 @@ def _fill_panels(b: np.ndarray, panels: np.ndarray, first: int, deep: int) -> No
     if _transposed(b):
         depth, n = b.shape
         lane = lanes(b.dtype)
-        tables = _last_repeated(n, depth, count * width), panels, _rows_table(lane, width)
+        tables = last_repeated(n, depth, count * width), panels, _rows_table(lane, width)
         threads.split(_pack_transposed, room // lane, b.T, *tables, first, deep, work=panels.size // 4)
     else:
         threads.split(_pack, deep, np.ascontiguousarray(b), panels, first, work=panels.size // 4)
@@ -256,7 +234,7 @@ def _transposed(x: np.ndarray) -> bool:
     return x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
 
 
-def _turned(x: np.ndarray) -> np.ndarray:
+def transpose(x: np.ndarray) -> np.ndarray:
     """Return a copy of x.T."""
     y = buffers.empty(x.shape[::-1], x.dtype)
     threads.split(_transpose, -(-x.shape[1] // _BLOCK), np.ascontiguousarray(x), y, work=4 * x.size)
@@ -266,33 +244,7 @@ def _turned(x: np.ndarray) -> np.ndarray:
 def _offsets(x: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
     """Return where each matrix of the broadcast batch begins in the contiguous x."""
     if x.ndim == 2 and len(lead) == 0:
-        return _zeros(1, "q")
+        return zeros(1, "q")
     count, size = math.prod(x.shape[:-2]), x.shape[-2] * x.shape[-1]
     numbers = np.arange(count, dtype=np.int64).reshape(x.shape[:-2]) * size
     return np.ascontiguousarray(np.broadcast_to(numbers, lead)).reshape(-1)
-
-
-def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    """Return y (N, O) = x (N, I) @ w.T + b for w (O, I) and b (O,) or None."""
-    (n, depth), o = x.shape, w.shape[0]
-    if not 0 < n <= INNER_ROWS or not w.size:
-        if w.size <= n * (depth + o):
-            return matmul(x, w.T, b)
-        # A large weight is read once, row by row; what is turned round instead is x and the result.
-        y = _turned(matmul(np.ascontiguousarray(w), x.T))
-        return y if b is None else np.add(y, b, out=y)
-    # For a few rows turning w round would cost more than the product: both are read along the depth instead.
-    y = np.empty((n, o), x.dtype)
-    blocks = -(-o // INNER_TAPS)
-    b = _zeros(o, x.dtype.char) if b is None else np.ascontiguousarray(b)
-    acc = np.empty((threads.pieces_of(blocks) * INNER_ROWS * INNER_TAPS, lanes(x.dtype)), x.dtype)
-    table = _last_repeated(o, depth, blocks * INNER_TAPS)
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-    threads.split(_dots, blocks, x, w, table, b, y, acc, work=n * w.size // threads.MULTIPLY_ADDS)
-    return y
-
-
-@lru_cache(maxsize=256)
-def _last_repeated(rows: int, pitch: int, count: int) -> np.ndarray:
-    """Return where each row begins, and the last one again up to ``count``."""
-    return np.minimum(np.arange(count, dtype=np.int64), rows - 1) * pitch

@@ -42,8 +42,9 @@ PIECES = 8
 AWAKE = 200e-6
 
 # The words of a board; those that different threads write lie on different cache lines. The first is the address of
-# _run; then what is launched; how many pieces nobody took, how many are not finished; is the board in use, is it closed
-_RUN, _PIECE, _BLOCK, _COUNT, _LEFT, _UNFINISHED, _TAKEN, _CLOSED, _WORDS = 0, 8, 9, 10, 16, 24, 32, 40, 48
+# _run; then what is launched; how many pieces nobody took, how many of them the workers did; how many are not finished;
+# is the board in use, is it closed
+_RUN, _PIECE, _BLOCK, _COUNT, _LEFT, _LAST, _UNFINISHED, _TAKEN, _CLOSED, _WORDS = 0, 8, 9, 10, 16, 17, 24, 32, 40, 48
 # Who waits lets another thread have its core after so many looks: perhaps the one that it waits for.
 _LOOKS = 64
 
@@ -116,13 +117,18 @@ def _call_piece(piece: int, block: int, number: int, count: int) -> None:
 
 
 @device
-def _take_pieces(board: int) -> None:
-    """Run pieces of the launch on the board until none is left."""
+def _take_pieces(board: int, by_caller: bool) -> None:
+    """Run pieces of the launch on the board until none is left: the caller the first ones, the workers the last ones.
+
+    So in launch after launch a thread meets the images that lie in the cache of its core.
+    """
+    number = 0
     while _load(board, _LEFT) > 0:
-        left = _add(board, _LEFT, -1)
-        if left > 0:  # ours; and until it is finished the launch, and so what the board says, stays
+        if _add(board, _LEFT, -1) > 0:  # one is ours; and until it is finished the launch, and so the board, stays
             count = _load(board, _COUNT)
-            _call_piece(_load(board, _PIECE), _load(board, _BLOCK), min(count, PIECES) - left, count)
+            at = number if by_caller else min(count, PIECES) - 1 - _add(board, _LAST, 1)
+            number += 1
+            _call_piece(_load(board, _PIECE), _load(board, _BLOCK), at, count)
             _add(board, _UNFINISHED, -1)
 
 
@@ -138,9 +144,10 @@ def _run(board: int, piece: int, block: int, count: int) -> None:
     _store(board, _PIECE, piece)
     _store(board, _BLOCK, block)
     _store(board, _COUNT, count)
+    _store(board, _LAST, 0)
     _store(board, _UNFINISHED, pieces)
     _store(board, _LEFT, pieces)  # from here on the workers run
-    _take_pieces(board)
+    _take_pieces(board, True)
     looks = 0
     while _load(board, _UNFINISHED) > 0:
         looks += 1
@@ -157,7 +164,7 @@ def _serve(words: np.ndarray, looks: int) -> None:
     while idle < looks and _load(board, _CLOSED) == 0:
         idle += 1
         if _load(board, _LEFT) > 0:
-            _take_pieces(board)
+            _take_pieces(board, False)
             idle = 0
         elif idle % _LOOKS == 0:
             _give_way()

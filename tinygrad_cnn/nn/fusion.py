@@ -2,11 +2,13 @@
 
 A convolution and what follows it, map by map, make one pass over memory where nothing observes what lies between:
 [Conv2d, ReLU, MaxPool2d(2)] or a part of it; where no gradient is recorded also [Conv2d, BatchNorm2d, ...] in
-evaluation mode. The bits are those of the layers one after the other.
+evaluation mode. So do fully connected layers: [Flatten, Linear, ReLU, Linear, ...]. The bits are those of the layers
+one after the other.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -15,12 +17,15 @@ import numpy as np
 
 from tinygrad_cnn.autograd import is_grad_enabled
 from tinygrad_cnn.functional.conv import checked_geometry, convolved
-from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Run
+from tinygrad_cnn.functional.elementwise import FLOATS
+from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Layers, LinearRun, Run
 from tinygrad_cnn.nn.activation import ReLU
 from tinygrad_cnn.nn.conv import Conv2d
+from tinygrad_cnn.nn.linear import Linear
 from tinygrad_cnn.nn.module import Module, tree
 from tinygrad_cnn.nn.norm import BatchNorm2d
 from tinygrad_cnn.nn.pool import MaxPool2d
+from tinygrad_cnn.nn.shape import Flatten
 from tinygrad_cnn.state import module_path, recording, sizes_are_strict
 
 
@@ -40,12 +45,32 @@ def call_in_turn(modules: Sequence[Module], input: Any) -> Any:
 
 def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
     """Return how many modules from ``at`` on can run as one operation on ``input``: 1 where nothing is fused."""
-    if type(modules[at]) is not Conv2d or getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]):
-        return 1
-    how = recording.get()
-    if how is not None and how.observer is not None and not getattr(how.observer, "takes_runs_apart", False):
-        return 1
-    if sizes_are_strict.get():
+    count = _RUNS.get(type(modules[at]), _no_run)(modules, at, input)
+    if count > 1:
+        how = recording.get()
+        if how is not None and how.observer is not None and not getattr(how.observer, "takes_runs_apart", False):
+            return 1
+    return count
+
+
+def call_run(modules: Sequence[Module], input: Any) -> Any:
+    """Call modules whose run was found by `run_length`."""
+    outside, names = module_path.get(), tree.get() or {}
+    paths = tuple([names.get(id(module), outside) for module in modules])
+    module_path.set(paths[0])
+    try:
+        return (_call_convolution if type(modules[0]) is Conv2d else _call_layers)(modules, paths, input)
+    finally:
+        module_path.set(outside)
+
+
+def _no_run(modules: Sequence[Module], at: int, input: Any) -> int:
+    return 1
+
+
+def _convolution(modules: Sequence[Module], at: int, input: Any) -> int:
+    """Return the length of a run that begins with a convolution."""
+    if getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]) or sizes_are_strict.get():
         return 1
     end = at + 1
     if end < len(modules) and type(modules[end]) is BatchNorm2d:
@@ -59,32 +84,67 @@ def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
     return end - at
 
 
-def call_run(modules: Sequence[Module], input: Any) -> Any:
-    """Call modules whose run was found by `run_length`."""
+def _call_convolution(modules: Sequence[Module], paths: tuple[str, ...], input: Any) -> Any:
     conv: Any
     conv, norm, *_ = modules
     kinds = [type(module) for module in modules]
-    outside, names = module_path.get(), tree.get() or {}
-    run = Run(ReLU in kinds, MaxPool2d in kinds, tuple(names.get(id(module), outside) for module in modules))
-    module_path.set(run.paths[0])
-    try:
-        geometry = checked_geometry(
-            input, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
-        )  # fmt: skip
-        # Of maps too small for a window the pooling itself has something to say.
-        if run.pool and min(convolved(input.shape, conv.weight.shape, geometry)[2:]) < 2:
-            module_path.set(outside)
-            for module in modules:
-                input = module(input)
-            return input
-        if not isinstance(norm, BatchNorm2d):
-            return ConvRun(geometry, run).apply(input, conv.weight, conv.bias)
-        gamma = np.ones(norm.num_features, input.dtype) if norm.weight is None else norm.weight
-        beta = np.zeros(norm.num_features, input.dtype) if norm.bias is None else norm.bias
-        fixed = norm.running_mean, norm.running_var, gamma, beta
-        return ConvNormRun(geometry, norm.eps, run).apply(input, conv.weight, conv.bias, *fixed)
-    finally:
-        module_path.set(outside)
+    run = Run(ReLU in kinds, MaxPool2d in kinds, paths)
+    geometry = checked_geometry(input, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    # Of maps too small for a window the pooling itself has something to say.
+    if run.pool and min(convolved(input.shape, conv.weight.shape, geometry)[2:]) < 2:
+        for path, module in zip(paths, modules, strict=True):
+            module_path.set(path)
+            input = module.forward(input)
+        return input
+    if not isinstance(norm, BatchNorm2d):
+        return ConvRun(geometry, run).apply(input, conv.weight, conv.bias)
+    gamma = np.ones(norm.num_features, input.dtype) if norm.weight is None else norm.weight
+    beta = np.zeros(norm.num_features, input.dtype) if norm.bias is None else norm.bias
+    fixed = norm.running_mean, norm.running_var, gamma, beta
+    return ConvNormRun(geometry, norm.eps, run).apply(input, conv.weight, conv.bias, *fixed)
+
+
+def _layers(modules: Sequence[Module], at: int, input: Any) -> int:
+    """Return the length of a run of fully connected layers, which fit what each of them is given."""
+    first: Any = modules[at]
+    shape: tuple[int, ...] = getattr(input, "shape", ())
+    dtype, end = getattr(input, "dtype", None), at
+    if type(first) is Flatten and _is_plain(first):
+        if len(shape) < 3 or (first.start_dim, first.end_dim) != (1, -1):
+            return 1
+        shape, end = (shape[0], math.prod(shape[1:])), at + 1
+    if len(shape) != 2 or dtype not in FLOATS:
+        return 1
+    width, found = shape[1], at
+    while end < len(modules) and type(modules[end]) is Linear and _is_plain(modules[end]):
+        layer: Any = modules[end]
+        w, b = layer.weight, layer.bias
+        if w.dtype != dtype or w.ndim != 2 or w.shape[1] != width:
+            break
+        width = w.shape[0]
+        if b is not None and (b.dtype != dtype or b.shape != (width,)):
+            break
+        end = found = end + 1
+        if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
+            end = found = end + 1
+    return max(found - at, 1)
+
+
+def _call_layers(modules: Sequence[Module], paths: tuple[str, ...], input: Any) -> Any:
+    flat, relus = False, []
+    parameters: list[Any] = []
+    for module in modules:
+        if isinstance(module, Linear):
+            parameters += [module.weight, module.bias]
+            relus.append(False)
+        elif type(module) is ReLU:
+            relus[-1] = True
+        else:
+            flat = True
+    return LinearRun(Layers(flat, tuple(relus), paths)).apply(input, *parameters)
+
+
+_RUNS = {Conv2d: _convolution, Flatten: _layers, Linear: _layers}
 
 
 def _is_plain(module: Module) -> bool:

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cnn.kernels import update as kernel
-from tinygrad_cnn.optim.optimizer import Group, Optimizer, at_least_zero, fraction, values_and_gradients
-from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.optim.optimizer import Group, Optimizer, at_least_zero, fraction, slot
 
 
 class Adam(Optimizer):
@@ -55,14 +54,19 @@ class Adam(Optimizer):
         for i, beta in enumerate(group["betas"]):
             fraction(self, f"betas[{i}]", beta)
 
-    def update(self, parameters: list[Tensor], settings: Mapping[str, Any], variant: Any) -> None:
-        w, gw = values_and_gradients(parameters)
-        means, squares = self.slot("exp_avg", parameters), self.slot("exp_avg_sq", parameters)
-        steps = [self.state.get(p, {}).get("step", 0) + 1 for p in parameters]
+    def update(
+        self, kept: list[dict[str, Any]], w: list[np.ndarray], gw: list[np.ndarray], settings: Mapping[str, Any],
+        variant: Any,
+    ) -> None:  # fmt: skip
+        means, squares = slot("exp_avg", kept, w), slot("exp_avg_sq", kept, w)
+        steps = [slots.get("step", 0) + 1 for slots in kept]
         step = steps if len(set(steps)) > 1 else steps[0]
-        betas = np.asarray(settings["betas"]).T  # (2,), or (2, parameters)
+        betas = settings["betas"]
+        if isinstance(betas, list):  # of several groups: from pairs to a list of each
+            betas = np.asarray(betas).T
         self.kernel(w, gw, means, squares, step, settings["lr"], betas, settings["eps"], settings["weight_decay"])
-        self.keep(parameters, step=steps, exp_avg=means, exp_avg_sq=squares)
+        for slots, t, mean, square in zip(kept, steps, means, squares, strict=True):
+            slots["step"], slots["exp_avg"], slots["exp_avg_sq"] = t, mean, square
 
 
 class AdamW(Adam):

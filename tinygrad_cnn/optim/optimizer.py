@@ -7,7 +7,7 @@ each parameter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,15 @@ from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.tensor import Tensor
 
 Group = dict[str, Any]
+
+
+class Launch(NamedTuple):
+    """The parameters of one launch of a kernel, their arrays and gradients, and the group of each."""
+
+    parameters: list[Tensor]
+    w: list[np.ndarray]
+    gw: list[np.ndarray]
+    groups: list[Group]
 
 
 class Optimizer:
@@ -70,23 +79,16 @@ class Optimizer:
         """Return what parameters must have in common to share a launch, beside their dtype."""
         return None
 
-    def update(self, parameters: list[Tensor], settings: Mapping[str, Any], variant: Any) -> None:
-        """Write one step into the arrays of ``parameters``: they have gradients, one dtype and one ``variant``.
+    def update(
+        self, kept: list[dict[str, Any]], w: list[np.ndarray], gw: list[np.ndarray], settings: Mapping[str, Any],
+        variant: Any,
+    ) -> None:  # fmt: skip
+        """Write one step into the arrays ``w``, of one dtype and one ``variant``, given their gradients ``gw``.
 
+        ``kept`` is the state of each parameter, to be added to after the kernel: a step that fails keeps nothing.
         ``settings`` are the hyper-parameters: one value each, or a list with one value for each parameter.
         """
         raise NotImplementedError
-
-    def slot(self, name: str, parameters: list[Tensor]) -> list[np.ndarray]:
-        """Return what is kept under a name for each parameter; zeros where there is nothing yet."""
-        found = [self.state.get(p, {}).get(name) for p in parameters]
-        return [np.zeros_like(p.data) if a is None else a for p, a in zip(parameters, found, strict=True)]
-
-    def keep(self, parameters: list[Tensor], **slots: Iterable[Any]) -> None:
-        """Keep something for each parameter under these names. After the kernel: a step that fails keeps nothing."""
-        for name, values in slots.items():
-            for p, value in zip(parameters, values, strict=True):
-                self.state.setdefault(p, {})[name] = value
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Optimise further parameters, with hyper-parameters of their own.
@@ -134,24 +136,28 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        launches: dict[tuple[np.dtype, Any], tuple[list[Tensor], list[Group]]] = {}
+        launches: dict[tuple[np.dtype, Any], Launch] = {}
         for group in self.param_groups:
             variant = self.variant(group)
             for p in group["params"]:
-                if p.grad is not None:
-                    parameters, groups = launches.setdefault((p.dtype, variant), ([], []))
-                    parameters.append(p)
-                    groups.append(group)
-        for (_, variant), (parameters, groups) in launches.items():
+                if (g := p.grad) is not None:
+                    key = p._data.dtype, variant
+                    launch = launches.get(key) or launches.setdefault(key, Launch([], [], [], []))
+                    launch.parameters.append(p)
+                    launch.w.append(p._data)
+                    launch.gw.append(g._data)
+                    launch.groups.append(group)
+        for (_, variant), (parameters, w, gw, groups) in launches.items():
             if len(self.param_groups) == 1:
                 settings = groups[0]
             else:
                 settings = {key: [group[key] for group in groups] for key in self.defaults}
-            for p in parameters if version.watchers else ():
-                version.before_write(p.data)
-            self.update(parameters, settings, variant)
-            for p in parameters:
-                version.note_write(p.data)
+            for array in w if version.watchers else ():
+                version.before_write(array)
+            state = self.state
+            kept = [state.get(p) or state.setdefault(p, {}) for p in parameters]
+            self.update(kept, w, gw, settings, variant)
+            version.note_write(*w)
         return loss
 
     # --- state -----------------------------------------------------------------------------------------------
@@ -275,6 +281,7 @@ def fraction(optimizer: Optimizer, name: str, value: float) -> None:
         raise ValueError(f"{optimizer.name}: {name} must lie in [0, 1), got {value!r}")
 
 
-def values_and_gradients(parameters: list[Tensor]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the arrays of parameters and of their gradients."""
-    return [p.data for p in parameters], [p.grad.data for p in parameters]  # type: ignore[union-attr]
+def slot(name: str, kept: list[dict[str, Any]], w: list[np.ndarray]) -> list[np.ndarray]:
+    """Return what is kept under a name for each parameter; zeros where there is nothing yet."""
+    found = [slots.get(name) for slots in kept]
+    return [np.zeros_like(x) if a is None else a for x, a in zip(w, found, strict=True)]

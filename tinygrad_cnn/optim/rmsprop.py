@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cnn.kernels import update as kernel
-from tinygrad_cnn.optim.optimizer import Group, Optimizer, at_least_zero, fraction, values_and_gradients
-from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.optim.optimizer import Group, Optimizer, at_least_zero, fraction, slot
 
 
 class RMSprop(Optimizer):
@@ -70,15 +71,16 @@ class RMSprop(Optimizer):
     def variant(self, group: Group) -> tuple[bool, bool]:
         return group["momentum"] > 0, bool(group["centered"])
 
-    def update(self, parameters: list[Tensor], settings: Mapping[str, Any], variant: tuple[bool, bool]) -> None:
+    def update(
+        self, kept: list[dict[str, Any]], w: list[np.ndarray], gw: list[np.ndarray], settings: Mapping[str, Any],
+        variant: tuple[bool, bool],
+    ) -> None:  # fmt: skip
         moving, centered = variant
-        w, gw = values_and_gradients(parameters)
-        slots = {"square_avg": self.slot("square_avg", parameters)}
-        if moving:
-            slots["momentum_buffer"] = self.slot("momentum_buffer", parameters)
-        if centered:
-            slots["grad_avg"] = self.slot("grad_avg", parameters)
+        names = ["square_avg", *["momentum_buffer"] * moving, *["grad_avg"] * centered]
+        found = {name: slot(name, kept, w) for name in names}
         options = {key: settings[key] for key in ("lr", "alpha", "eps", "weight_decay", "momentum")}
-        velocities, means = slots.get("momentum_buffer"), slots.get("grad_avg")
-        kernel.rmsprop(w, gw, slots["square_avg"], velocities, means, **options, centered=centered)
-        self.keep(parameters, **slots)
+        velocities, means = found.get("momentum_buffer"), found.get("grad_avg")
+        kernel.rmsprop(w, gw, found["square_avg"], velocities, means, **options, centered=centered)
+        for name, arrays in found.items():
+            for slots, array in zip(kept, arrays, strict=True):
+                slots[name] = array

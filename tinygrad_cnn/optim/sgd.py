@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cnn.kernels import update as kernel
-from tinygrad_cnn.optim.optimizer import Group, Optimizer, at_least_zero, values_and_gradients
-from tinygrad_cnn.tensor import Tensor
+from tinygrad_cnn.optim.optimizer import Group, Optimizer, at_least_zero, slot
 
 
 class SGD(Optimizer):
@@ -66,13 +67,16 @@ class SGD(Optimizer):
     def variant(self, group: Group) -> bool:
         return group["momentum"] != 0
 
-    def update(self, parameters: list[Tensor], settings: Mapping[str, Any], variant: bool) -> None:
-        w, gw = values_and_gradients(parameters)
+    def update(
+        self, kept: list[dict[str, Any]], w: list[np.ndarray], gw: list[np.ndarray], settings: Mapping[str, Any],
+        variant: bool,
+    ) -> None:  # fmt: skip
         options = {key: settings[key] for key in ("lr", "momentum", "dampening", "nesterov", "weight_decay")}
         if not variant:
             kernel.sgd(w, gw, None, **options)
             return
-        first = ["momentum_buffer" not in self.state.get(p, {}) for p in parameters]
-        velocities = self.slot("momentum_buffer", parameters)
+        first = ["momentum_buffer" not in slots for slots in kept]
+        velocities = slot("momentum_buffer", kept, w)
         kernel.sgd(w, gw, velocities, **options, first=first if any(first) else False)
-        self.keep(parameters, momentum_buffer=velocities)
+        for slots, velocity in zip(kept, velocities, strict=True):
+            slots["momentum_buffer"] = velocity

@@ -16,8 +16,8 @@ from tinygrad_cnn.autograd import Function, grad
 # Operations of backward passes, and runs of layers, which are noted one by one while somebody looks.
 NEVER_TRACED = {
     "AdaptiveAvgPool2dGrad", "AvgPool2dGrad", "Conv2dWeightGrad", "ConvNormRun", "ConvRun", "GatherAdjoint",
-    "MaxPoolGather", "MaxPoolScatter", "PutAlong", "RoIAlignGrad", "RoIGather", "RoIScatter", "SampleInputGrad",
-    "SampleWeightGrad", "Scatter",
+    "LinearRun", "MaxPoolGather", "MaxPoolScatter", "PutAlong", "RoIAlignGrad", "RoIGather", "RoIScatter",
+    "SampleInputGrad", "SampleWeightGrad", "Scatter",
 }  # fmt: skip
 
 
