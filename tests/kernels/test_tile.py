@@ -18,7 +18,7 @@ import pytest
 import tinygrad_cnn
 from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import conv, conv_input_grad, conv_lanes, conv_weight_grad, gemm, threads, tile
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_lanes, conv_weight_grad, gemm, linear, threads, tile
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.tile import copy_run, inner_tile, outer_tile
 
@@ -149,7 +149,7 @@ def run_every_kernel(dtype: type, place: Callable[[np.ndarray], np.ndarray], sma
         compare("matmul", gemm, draw(m, k), draw(k, n))
         compare("matmul", gemm, draw(2, m, k), draw(n, k).T)
         compare("matmul", gemm, draw(k, m).T, draw(k, n))
-        compare("linear", gemm, draw(m, k), draw(n, k), draw(n))
+        compare("linear", linear, draw(m, k), draw(n, k), draw(n))
 
 
 def guard_every_array() -> None:

@@ -141,6 +141,7 @@ def _call_layers(modules: Sequence[Module], paths: tuple[str, ...], input: Any) 
             relus[-1] = True
         else:
             flat = True
+    module_path.set(paths[-1])  # it is the last layer's result
     return LinearRun(Layers(flat, tuple(relus), paths)).apply(input, *parameters)
 
 

@@ -28,6 +28,7 @@ class Adam(Optimizer):
         eps: what keeps the denominator away from 0.
         weight_decay: pulls parameters towards 0, through the gradient.
 
+    >>> from tinygrad_cnn import Tensor
     >>> w = Tensor([1.0, -3.0], requires_grad=True)
     >>> optimizer = Adam([w], lr=0.5)
     >>> (w * w).sum().backward(); optimizer.step(); w.data.round(6)      # the first step has length lr

@@ -33,6 +33,7 @@ class RMSprop(Optimizer):
         momentum: how much of the velocity is kept.
         centered: divide by the standard deviation of the gradient instead of its root mean square.
 
+    >>> from tinygrad_cnn import Tensor
     >>> w = Tensor([1.0], requires_grad=True)
     >>> optimizer = RMSprop([w], lr=0.25, alpha=0.75)
     >>> (w * w).sum().backward(); optimizer.step(); w

@@ -28,6 +28,7 @@ class SGD(Optimizer):
         weight_decay: pulls parameters towards 0.
         nesterov: look ahead along the velocity (Sutskever et al., 2013); needs momentum and no dampening.
 
+    >>> from tinygrad_cnn import Tensor
     >>> w = Tensor([1.0], requires_grad=True)
     >>> optimizer = SGD([w], lr=0.25)
     >>> (w * w).sum().backward(); optimizer.step(); w
