@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import mmap
+import os
+import subprocess
+import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +16,7 @@ from tinygrad_cnn.autograd import version
 from tinygrad_cnn.kernels import buffers
 
 LARGE = (buffers.SMALL // 4 + 7, 3)
+HUGE = (buffers._HUGE_PAGE // 6 + 1000, 1, 3)  # two huge pages and a bit
 
 
 @pytest.fixture(autouse=True)
@@ -23,27 +29,29 @@ def address(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def test_memory_that_nobody_refers_to_is_used_again() -> None:
-    a = buffers.empty(LARGE, np.float32)
+@pytest.mark.parametrize("shape", [LARGE, HUGE])
+def test_memory_that_nobody_refers_to_is_used_again(shape: tuple[int, ...]) -> None:
+    a = buffers.empty(shape, np.float32)
     at = address(a)
     del a
-    assert address(buffers.empty(LARGE, np.float32)) == at
-    assert address(buffers.empty((LARGE[1], LARGE[0]), np.int32)) == at  # the size counts, not shape or dtype
+    assert address(buffers.empty(shape, np.float32)) == at
+    assert address(buffers.empty(shape[::-1], np.int32)) == at  # the size counts, not shape or dtype
 
 
+@pytest.mark.parametrize("shape", [LARGE, HUGE])
 @pytest.mark.parametrize(
     "view",
     [lambda a: a, lambda a: a[1:], lambda a: a.T[::-1], lambda a: a.reshape(-1).view(np.int32)[:2], lambda a: [a[0]]],
 )
-def test_memory_that_is_still_seen_is_not(view: Any) -> None:
-    a = buffers.empty(LARGE, np.float32)
+def test_memory_that_is_still_seen_is_not(view: Any, shape: tuple[int, ...]) -> None:
+    a = buffers.empty(shape, np.float32)
     at = address(a)
     kept = view(a)
     del a
-    b = buffers.empty(LARGE, np.float32)
+    b = buffers.empty(shape, np.float32)
     assert address(b) != at
     del kept
-    assert address(buffers.empty(LARGE, np.float32)) == at
+    assert address(buffers.empty(shape, np.float32)) == at
 
 
 def test_many_at_once_are_all_different() -> None:
@@ -56,7 +64,7 @@ def test_many_at_once_are_all_different() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-@pytest.mark.parametrize("shape", [LARGE, (3,), (0, 4), ()])
+@pytest.mark.parametrize("shape", [LARGE, HUGE, (3,), (0, 4), ()])
 def test_arrays_are_what_numpy_gives(shape: tuple[int, ...], dtype: Any) -> None:
     for array in (buffers.empty(shape, dtype), buffers.zeros(shape, dtype)):
         assert (array.shape, array.dtype) == (shape, np.dtype(dtype))
@@ -64,7 +72,7 @@ def test_arrays_are_what_numpy_gives(shape: tuple[int, ...], dtype: Any) -> None
         assert array.flags.writeable
         assert array.flags.aligned
     assert not buffers.zeros(shape, dtype).any()
-    if shape == LARGE:
+    if shape in (LARGE, HUGE):
         assert address(array) % 64 == 0
 
 
@@ -96,6 +104,61 @@ def test_release_keeps_what_is_in_use() -> None:
     b = buffers.empty(LARGE, np.float32)
     b.fill(4)
     assert (a == 3).all()
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="the platform has no huge pages to ask for")
+def test_large_blocks_begin_on_a_huge_page_and_take_no_more_than_they_hold() -> None:
+    arrays = [buffers.empty(HUGE, np.float32) for _ in range(8)]
+    assert all(address(a) % buffers._HUGE_PAGE == 0 for a in arrays)
+    before = resident()
+    for a in arrays:
+        a.fill(1)
+    grown, held = resident() - before, 8 * arrays[0].nbytes
+    assert held * 0.9 < grown < held + 2**20  # whole huge pages would be 16 MB more
+    assert buffers._bytes == held
+    del a, arrays
+    buffers.release()
+    assert resident() < before + 2**20  # at once, not when the allocator thinks fit
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_where_huge_pages_cannot_be_had_memory_is_allocated_as_usual(refused: bool, monkeypatch: Any) -> None:
+    def refuse(*args: Any) -> None:
+        raise OSError
+
+    if refused:
+        monkeypatch.setattr(buffers.mmap, "mmap", refuse)
+    else:
+        monkeypatch.delattr(buffers.mmap, "MADV_HUGEPAGE", raising=False)
+    a = buffers.zeros(HUGE, np.float32)
+    assert address(a) % 64 == 0
+    assert not a.any()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_child_writes_to_memory_of_its_own() -> None:
+    a = buffers.empty(HUGE, np.float32)
+    a.fill(1)
+    if not (child := os.fork()):
+        a.fill(2)
+        os._exit(int(not (a == 2).all()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (a == 1).all()
+
+
+def test_an_interpreter_ends_in_peace_while_arrays_lie_on_blocks() -> None:
+    code = (
+        "import copy, pickle, numpy as np; from tinygrad_cnn.kernels import buffers\n"
+        f"a = buffers.zeros({HUGE}, np.float32); view = a[1:].T\n"
+        "assert (pickle.loads(pickle.dumps(a)) == copy.deepcopy(a)).all()\n"
+        "np.kept = view; cycle = [view]; cycle.append(cycle)\n"
+    )
+    ended = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_threads_never_share_a_block() -> None:
