@@ -31,7 +31,9 @@ def checked_labels(op: str, target: Any, classes: int, ignore_index: int | None 
                 f"{place(op)}: label {np.atleast_1d(labels)[at]} at position {at} is out of range: with {classes} "
                 f"classes labels go from 0 to {classes - 1}{ignored}"
             )
-    return target.wrap(labels) if isinstance(target, Variable) else labels
+    if not isinstance(target, Variable):
+        return labels
+    return target if labels is target._data else target.wrap(labels)
 
 
 class OneHot(Function):

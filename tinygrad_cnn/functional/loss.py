@@ -32,6 +32,11 @@ def samples(v: Any) -> Any:
     return v.reshape(v.shape[0], math.prod(v.shape[1:]))
 
 
+def flat(x: ndarray, target: ndarray) -> tuple[ndarray, ndarray]:
+    """Scores and labels with one axis of positions, or none."""
+    return (x, target) if x.ndim == 2 else (scores(x), samples(target))
+
+
 class LabelLoss(Function):
     """What the losses on labels share: - sum over c of a[n, c] * logp[n, c] for a sample n with label t, where
 
@@ -45,12 +50,14 @@ class LabelLoss(Function):
     def __init__(self, ignore_index: int, reduction: str) -> None:
         self.ignore_index, self.reduction = ignore_index, reduction
 
-    def reduced(self, losses: ndarray, weights: ndarray, x: ndarray) -> ndarray:
-        """Reduce float64 losses and weights (N, S); answer in the dtype of x (N, C, ...)."""
-        self.divisor = float(weights.sum()) if self.reduction == "mean" else 1.0
+    def reduced(self, results: ndarray, x: ndarray) -> ndarray:
+        """Reduce float64 losses and weights, the first two of the results; answer in the dtype of x (N, C, ...)."""
         if self.reduction == "none":
-            return losses.reshape(x.shape[:1] + x.shape[2:]).astype(x.dtype)
-        return np.asarray(losses.sum() / self.divisor if self.divisor else np.nan, x.dtype)
+            self.divisor = 1.0
+            return results[0].reshape(x.shape[:1] + x.shape[2:]).astype(x.dtype)
+        total, weights = results[:2].reshape(2, -1).sum(1).tolist()
+        self.divisor = weights if self.reduction == "mean" else 1.0
+        return np.array(total / self.divisor if self.divisor else np.nan, x.dtype)
 
     def per_sample(self, gy: Any, labels: Any) -> Any:
         """Return the gradient of the loss of each sample, (N, S); on arrays one number stands for N*S equal ones."""
@@ -73,7 +80,7 @@ class NLLLoss(LabelLoss):
     """The negative log-likelihood of labels: linear in the log-probabilities."""
 
     def forward(self, x: ndarray, target: ndarray, weight: ndarray | None) -> ndarray:
-        return self.reduced(*kernel.nll_loss(scores(x), samples(target), weight, self.ignore_index), x)
+        return self.reduced(kernel.nll_loss(scores(x), samples(target), weight, self.ignore_index), x)
 
     def grad_x(self, gy: Any, x: Any, target: Any, weight: Any) -> Any:
         labels = samples(target)
@@ -97,18 +104,19 @@ class CrossEntropy(LabelLoss):
         self.smoothing = smoothing
 
     def forward(self, x: ndarray, target: ndarray, weight: ndarray | None) -> ndarray:
-        losses, weights, self.log_sums = kernel.cross_entropy(
-            scores(x), samples(target), weight, self.ignore_index, self.smoothing
-        )
-        return self.reduced(losses, weights, x)
+        results = kernel.cross_entropy(*flat(x, target), weight, self.ignore_index, self.smoothing)
+        self.log_sums = results[2]
+        return self.reduced(results, x)
 
     def grad_x(self, gy: Any, x: Any, target: Any, weight: Any) -> Any:
-        labels, x_shape, x = samples(target), x.shape, scores(x)
-        g = self.per_sample(gy, labels)
+        x_shape = x.shape
         if type(gy) is ndarray:
-            return kernel.cross_entropy_grad(
-                g, x, labels, weight, self.log_sums, self.ignore_index, self.smoothing
-            ).reshape(x_shape)
+            x, labels = flat(x, target)
+            g = self.per_sample(gy, labels)
+            gx = kernel.cross_entropy_grad(g, x, labels, weight, self.log_sums, self.ignore_index, self.smoothing)
+            return gx if gx.shape == x_shape else gx.reshape(x_shape)
+        x, labels = scores(x), samples(target)
+        g = self.per_sample(gy, labels)
         a = self.coefficients(x, labels, weight)
         gx = (softmax(x, 1) * sum(a, 1, True) - a) * unsqueeze(g, 1)
         return gx.reshape(x_shape)

@@ -28,7 +28,9 @@ from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
 
 
 def _class_last(x: ndarray) -> ndarray:
-    """(N, C, S) -> (N*S, C)"""
+    """(N, C) or (N, C, S) -> (N*S, C)"""
+    if x.ndim == 2:
+        return np.ascontiguousarray(x)
     return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(x.shape[0] * x.shape[2], x.shape[1])
 
 
@@ -43,11 +45,12 @@ def _weights(weight: ndarray | None, classes: int, dtype: np.dtype) -> ndarray:
     return _ones(classes, dtype.char) if weight is None else np.ascontiguousarray(weight, dtype)
 
 
-@kernel(writes="losses weights log_sums", reassoc=True)
+@kernel(writes="results", reassoc=True)
 def _cross_entropy(
-    x: ndarray, target: ndarray, weight: ndarray, losses: ndarray, weights: ndarray, log_sums: ndarray,
-    ignore_index: int, smoothing: float, start: int, stop: int,
+    x: ndarray, target: ndarray, weight: ndarray, results: ndarray, ignore_index: int, smoothing: float, start: int,
+    stop: int,
 ) -> None:  # fmt: skip
+    losses, weights, log_sums = results[0], results[1], results[2]
     zero = x.dtype.type(0)
     for sample in range(start, stop):
         label, scores = target[sample], x[sample]
@@ -73,11 +76,11 @@ def _cross_entropy(
 
 def cross_entropy(
     x: ndarray, target: ndarray, weight: ndarray | None, ignore_index: int, label_smoothing: float
-) -> tuple[ndarray, ndarray, ndarray]:
-    """Return the loss, the weight and log(sum(e**x)) of every sample, each float64 (N, S).
+) -> ndarray:
+    """Return the loss, the weight and log(sum(e**x)) of every sample: float64 (3, N, S).
 
     Args:
-        x: scores (N, C, S).
+        x: scores (N, C, S), or (N, C) where S is 1; then labels are (N,) and results (3, N).
         target: int64 labels (N, S).
         weight: one weight for each class, (C,), or None for ones.
         ignore_index: the label of samples that do not count.
@@ -87,11 +90,10 @@ def cross_entropy(
     >>> float(losses.sum() / weights.sum())  # log(4)
     1.3862943611198906
     """
-    losses, weights, log_sums = np.empty(target.shape), np.empty(target.shape), np.empty(target.shape)
-    arrays = _class_last(x), np.ascontiguousarray(target).reshape(-1), _weights(weight, x.shape[1], x.dtype)
-    outputs = losses.reshape(-1), weights.reshape(-1), log_sums.reshape(-1)
-    split(_cross_entropy, target.size, *arrays, *outputs, int(ignore_index), float(label_smoothing), work=4 * x.size)
-    return losses, weights, log_sums
+    results = np.empty((3, target.size))
+    arrays = _class_last(x), np.ascontiguousarray(target).reshape(-1), _weights(weight, x.shape[1], x.dtype), results
+    split(_cross_entropy, target.size, *arrays, int(ignore_index), float(label_smoothing), work=4 * x.size)
+    return results.reshape(3, *target.shape)
 
 
 @kernel(writes="gx")
@@ -127,24 +129,24 @@ def cross_entropy_grad(
 
     ``log_sums`` is the third result of `cross_entropy`. For the mean gy is 1 / sum of the sample weights.
     """
-    n, classes, length = x.shape
-    gx = buffers.empty((n * length, classes), x.dtype)
+    rows, classes = _class_last(x), x.shape[1]
+    gx = buffers.empty(rows.shape, x.dtype)
     arrays = (
-        _class_last(x),
+        rows,
         np.ascontiguousarray(gy, np.float64).reshape(-1),
         np.ascontiguousarray(target).reshape(-1),
         _weights(weight, classes, x.dtype),
         np.ascontiguousarray(log_sums).reshape(-1),
     )
     split(_cross_entropy_grad, len(gx), *arrays, gx, int(ignore_index), float(label_smoothing), work=4 * x.size)
-    return np.ascontiguousarray(gx.reshape(n, length, classes).transpose(0, 2, 1))
+    return gx if x.ndim == 2 else np.ascontiguousarray(gx.reshape(len(x), x.shape[2], classes).transpose(0, 2, 1))
 
 
-@kernel(writes="losses weights")
+@kernel(writes="results")
 def _nll_loss(
-    logp: ndarray, target: ndarray, weight: ndarray, losses: ndarray, weights: ndarray, ignore_index: int, start: int,
-    stop: int,
-) -> None:  # fmt: skip
+    logp: ndarray, target: ndarray, weight: ndarray, results: ndarray, ignore_index: int, start: int, stop: int
+) -> None:
+    losses, weights = results[0], results[1]
     for n in range(start, stop):
         for s in range(target.shape[1]):
             label = target[n, s]
@@ -154,12 +156,12 @@ def _nll_loss(
                 losses[n, s], weights[n, s] = -weight[label] * logp[n, label, s], weight[label]
 
 
-def nll_loss(logp: ndarray, target: ndarray, weight: ndarray | None, ignore_index: int) -> tuple[ndarray, ndarray]:
-    """Return the loss -w[t] * logp[t] and the weight w[t] of every sample, each float64 (N, S); logp is (N, C, S)."""
-    losses, weights = np.empty(target.shape), np.empty(target.shape)
+def nll_loss(logp: ndarray, target: ndarray, weight: ndarray | None, ignore_index: int) -> ndarray:
+    """Return the loss -w[t] * logp[t] and the weight w[t] of every sample: float64 (2, N, S); logp is (N, C, S)."""
+    results = np.empty((2, *target.shape))
     arrays = np.ascontiguousarray(logp), np.ascontiguousarray(target), _weights(weight, logp.shape[1], logp.dtype)
-    split(_nll_loss, len(target), *arrays, losses, weights, int(ignore_index), work=4 * target.size)
-    return losses, weights
+    split(_nll_loss, len(target), *arrays, results, int(ignore_index), work=4 * target.size)
+    return results
 
 
 @kernel(writes="gx")
