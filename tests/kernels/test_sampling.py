@@ -17,7 +17,7 @@ def draw(N: int, C: int, S: int, K: int, P: int, dtype: type) -> tuple[np.ndarra
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 1e-6), (np.float64, 1e-14)])
 @pytest.mark.parametrize(
-    "sizes", [(2, 3, 20, 4, 9), (1, 1, 1, 1, 1), (3, 2, 5, 1, 30), (0, 2, 3, 4, 5), (2, 3, 4, 4, 0)]
+    "sizes", [(2, 3, 20, 4, 9), (1, 1, 1, 1, 1), (3, 10, 5, 1, 30), (0, 2, 3, 4, 5), (2, 3, 4, 4, 0), (2, 0, 3, 4, 5)]
 )
 def test_the_three_faces(sizes: tuple[int, int, int, int, int], dtype: type, bound: float) -> None:
     x, gy, index, w = draw(*sizes, dtype)
