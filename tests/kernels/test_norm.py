@@ -62,6 +62,15 @@ def test_variance_survives_a_large_mean() -> None:
     np.testing.assert_allclose(y.astype(np.float64).std((0, 2)), 1, rtol=1e-6)
 
 
+def test_statistics_survive_a_first_value_far_from_the_mean() -> None:
+    x = rng.normal(size=(8, 2, 1000))
+    x[0, :, 0] = 1e6, -1e9
+    mean, var = norm.batch_norm_statistics(x)
+    exact = np.moveaxis(x, 1, 0).reshape(2, -1).astype(np.longdouble)
+    np.testing.assert_allclose(mean, exact.mean(1).astype(float), rtol=1e-13)
+    np.testing.assert_allclose(var, exact.var(1).astype(float), rtol=1e-12)
+
+
 def test_constant_channel_has_no_variance_and_no_gradient_but_that_of_beta() -> None:
     x, gy = np.full((3, 1, 4), 0.1, np.float32), rng.normal(size=(3, 1, 4)).astype(np.float32)
     mean, var = norm.batch_norm_statistics(x)

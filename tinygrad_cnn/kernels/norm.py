@@ -17,26 +17,24 @@ from tinygrad_cnn.kernels.threads import split
 @kernel(writes="mean var", reassoc=True)
 def _statistics(x: ndarray, mean: ndarray, var: ndarray, start: int, stop: int) -> None:
     batch, _, length = x.shape
+    count = batch * length
     for c in range(start, stop):
-        total = 0.0
+        first = float(x[0, c, 0]) if count > 0 else 0.0
+        total, squares = 0.0, 0.0
         for n in range(batch):
             values = x[n, c]
             for s in range(length):
-                total += values[s]
-        centre = total / (batch * length)
-        squares = 0.0
-        for n in range(batch):
-            values = x[n, c]
-            for s in range(length):
-                distance = values[s] - centre
+                distance = values[s] - first
+                total += distance
                 squares += distance * distance
-        mean[c], var[c] = centre, squares / (batch * length)
+        mean[c], var[c] = first + total / count, squares / count - (total / count) * (total / count)
 
 
 def batch_norm_statistics(x: ndarray) -> tuple[ndarray, ndarray]:
     """Return mean and biased variance of every channel of x (N, C, S), both float64 of shape (C,).
 
-    Two passes: the one-pass formula E[x**2] - E[x]**2 cancels where the mean is large.
+    In one pass, E[d**2] - E[d]**2 with d = x - x[0], which hardly cancels: where x[0] lies far from the mean, the
+    variance is large, for x[0] has a share in it.
 
     >>> batch_norm_statistics(np.array([[[1.0, 3.0]]]))
     (array([2.]), array([1.]))
@@ -97,11 +95,11 @@ def _batch_norm_grad(
         # gx = scale * (gy - mean of gy - xhat * mean of gy*xhat), with xhat = (x - mean) / deviation
         a = scale[c]
         b = -a * product / (deviation[c] * deviation[c] * batch * length)
-        shift = -a * total / (batch * length)
+        shift = -a * total / (batch * length) - b * centre
         for n in range(batch):
             gradients, values, results = gy[n, c], x[n, c], gx[n, c]
             for s in range(length):
-                results[s] = a * gradients[s] + b * (values[s] - centre) + shift
+                results[s] = a * gradients[s] + (b * values[s] + shift)
 
 
 def batch_norm_grad(

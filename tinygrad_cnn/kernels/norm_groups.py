@@ -84,8 +84,9 @@ def _channels_grad(
             incoming, channel = gy[row, k], x[row, k]
             product, plain = 0.0, 0.0
             for s in range(length):
-                product += incoming[s] * ((channel[s] - centre) * scale)
+                product += incoming[s] * (channel[s] - centre)
                 plain += incoming[s]
+            product *= scale
             sums[0, row, k], sums[1, row, k] = product, plain
             along += product * weights[k]
             total += plain * weights[k]
