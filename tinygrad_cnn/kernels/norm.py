@@ -95,11 +95,12 @@ def _batch_norm_grad(
         # gx = scale * (gy - mean of gy - xhat * mean of gy*xhat), with xhat = (x - mean) / deviation
         a = scale[c]
         b = -a * product / (deviation[c] * deviation[c] * batch * length)
-        shift = -a * total / (batch * length) - b * centre
+        near = x.dtype.type(centre)  # the distance from it is exact, or as good as x itself
+        shift = -a * total / (batch * length) - b * (centre - near)
         for n in range(batch):
             gradients, values, results = gy[n, c], x[n, c], gx[n, c]
             for s in range(length):
-                results[s] = a * gradients[s] + (b * values[s] + shift)
+                results[s] = a * gradients[s] + (b * (values[s] - near) + shift)
 
 
 def batch_norm_grad(
