@@ -74,15 +74,15 @@ def test_the_strips_of_a_plan_cover_every_output_once_and_read_little(pool: bool
 
 def test_pixels_that_many_strips_read_are_all_turned_before_the_first() -> None:
     window = Window((3, 3), (1, 1), ((2, 2), (2, 2)), (2, 2))
-    plan = lanes.plan(False, window, (16, 128, 28, 28), (16, 128, 28, 28), 1, 16, False)
+    plan = lanes.plan(False, window, (16, 128, 29, 29), (16, 128, 29, 29), 1, 16, False)
     assert plan.once
     assert len(plan.spans) > 1
-    assert plan.loads[:, 1].sum() == 28 * 28
-    assert len(plan.holes) == 28 * 4
-    assert plan.image == (28 * 32 + 1) * 129 * 16
+    assert plan.loads[:, 1].sum() == 29 * 29
+    assert len(plan.holes) == 29 * 4
+    assert plan.image == (29 * 33 + 1) * 129 * 16
     # the highest tiles compute no pixel twice
     assert plan.rows == MOST_ROWS
-    assert plan.tiles[:, 2].sum() == 28 * 28
+    assert plan.tiles[:, 2].sum() == 29 * 29
     assert plan.tiles[:, 2].min() < VECTORS[MOST_ROWS]
 
 
