@@ -21,6 +21,7 @@ from tinygrad_cnn.autograd import grad, no_grad
 from tinygrad_cnn.checks import table
 from tinygrad_cnn.checks.case import Case
 from tinygrad_cnn.kernels.compile import Kernel, cache_folder
+from tinygrad_cnn.kernels.tile import lanes
 from tinygrad_cnn.tensor import Tensor
 
 FLOAT32_ALONE = "winograd", "conv_input_maxima"  # begin the names of the files of these algorithms
@@ -55,6 +56,7 @@ def calls(dtype: np.dtype) -> Iterator[Callable[[], Any]]:
     yield partial(_convolution, (64, 1, 28, 28), (6, 1, 5, 5), 2, dtype)
     yield partial(_convolution, (64, 6, 14, 14), (16, 6, 5, 5), 0, dtype)
     yield partial(_convolution, (4, 64, 28, 28), (64, 64, 3, 3), 1, dtype)
+    yield partial(_convolution, (lanes(dtype), 8, 1, 1), (48, 8, 5, 5), 2, dtype)
     yield partial(_convolution, (2, 16, 28, 28), (32, 16, 1, 1), 0, dtype)
     yield from (partial(_step, make, dtype) for make in OPTIMIZERS)
 
