@@ -19,7 +19,7 @@ def fenced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[np.ndarray]]:
 
     def fence(shape: tuple[int, ...], dtype: type, value: float = 5e9) -> np.ndarray:
         block = np.full(math.prod(shape) + 128, 123, dtype)
-        block[64:-64] = 5 if block.dtype == np.uint8 else value
+        block[64:-64] = 5 if block.dtype.kind in "iu" else value
         blocks.append(block)
         return block[64:-64].reshape(shape)
 

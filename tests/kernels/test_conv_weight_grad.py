@@ -23,6 +23,9 @@ CASES = {
     "bands of rows": ((2, 4, 50, 45), (3, 4, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
     "one row longer than a chain": ((1, 2, 3, 700), (2, 2, 2, 3), (1, 1), ((0, 1), (1, 1)), (1, 1), 1),
     "rows that no window sees": ((2, 16, 13, 11), (8, 16, 1, 2), (3, 2), ((1, 2), (0, 0)), (1, 1), 1),
+    "rows that no window sees, the last ends the memory": (
+        (8, 16, 25, 21), (8, 16, 1, 2), (3, 1), ((0, 0), (0, 1)), (1, 1), 1,
+    ),
     "columns a dilation apart": ((2, 18, 12, 31), (5, 18, 2, 3), (2, 1), ((1, 0), (2, 3)), (2, 4), 1),
     "units of a large filter bank": ((1, 300, 4, 5), (130, 300, 3, 2), (1, 1), ((1, 0), (0, 1)), (1, 1), 1),
     "1x1, units of some channels or some filters": (

@@ -30,20 +30,8 @@ from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.conv_weight_flat import NO_INDEX
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strips import Shape, launch, strips
-from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, copy_run, lanes
-from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_row, weight_tile
-from tinygrad_cnn.kernels.vector import (
-    add,
-    equal,
-    fill,
-    indices,
-    inlined,
-    keep,
-    load,
-    load_indices,
-    pick,
-    unequal,
-)  # fmt: skip
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, copy_run, lanes
+from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, choose, transpose, weight_row, weight_tile
 
 # With fewer vectors in a window the lists of maxima cost as much as the products that they save.
 LEAST_VECTORS = 8
@@ -62,17 +50,24 @@ def _turn(
 
 @device
 def _pack(
-    x: ndarray, n: int, c: int, c_end: int, channels: int, h: int, dh: int, stack: int, starts: ndarray, lane: int,
-    image: ndarray, at: int, columns: ndarray,
+    x: ndarray, n: int, c: int, c_end: int, channels: int, h: int, count: int, dh: int, stack: int, starts: ndarray,
+    lane: int, image: ndarray, at: int, pitch: int, columns: ndarray,
 ) -> None:  # fmt: skip
-    """Copy one row of a strip: ``channels`` from c on (zeros from ``c_end`` on), of the ``stack`` rows h, h + dh ..."""
+    """Copy ``channels`` from c on (zeros from ``c_end`` on) of the ``count`` rows h, h + 1 ... of an image.
+
+    Or of one row of a strip, to which the ``stack`` rows h, h + dh ... belong.
+    """
     c_size, h_size, w_size = x.shape[1:]
+    low, high = (0, 1) if stack > 1 else (min(max(-h, 0), count), max(min(h_size - h, count), 0))
     for s in range(stack):
-        first = ((n * c_size + c) * h_size + h + s * dh) * w_size
-        exist = min(channels, c_end - c) if 0 <= h + s * dh < h_size else 0
+        first = ((n * c_size + c) * h_size + h + low + s * dh) * w_size
+        exist = min(channels, c_end - c) if stack == 1 or 0 <= h + s * dh < h_size else 0
         for k in range(channels):
             starts[s * channels + k] = first + k * h_size * w_size if k < exist else -1
-    _turn(x, starts, stack * channels, w_size, lane, image, at, columns)
+    image[at : at + low * pitch] = 0
+    # behind its last pixel zeros may be written, into the next row
+    _turn(x, starts, stack * channels, (high - low) * w_size, lane, image, at, columns[low * w_size :])
+    image[at + max(low, high) * pitch : at + count * pitch] = 0
 
 
 @device
@@ -91,35 +86,12 @@ def _gather(
             gw[o + i, tap + t] = sums[first, r, taps[t]]
 
 
-@inlined
-def _choose(
-    gy: ndarray, index: ndarray, at: int, size: int, line: int, sides: ndarray, row: int, right: int, image: int,
-    factors: ndarray, chosen: ndarray, some: int,
-) -> int:  # fmt: skip
-    """Of ``size`` maxima, from ``at`` on, list those in this line of their windows that have a gradient.
-
-    The gradient goes to ``factors``, the place of its pixel to ``chosen``: it is that of the left or the right pixel in
-    ``sides``, from the start of an image on. ``some`` are listed already; return how many are now.
-    """
-    lane = VECTOR_BYTES // gy.itemsize
-    for j in range(0, size, lane):
-        g = load(gy, at + j, 0, size - j, 0.0)
-        where, zero = load_indices(index, at + j, size - j, g), fill(g, 0.0)
-        is_left, is_right = equal(where, indices(g, 2 * line, 0)), equal(where, indices(g, 2 * line + 1, 0))
-        g = pick(is_left, g, pick(is_right, g, zero))
-        left, right_one = load_indices(sides, row + j, lane, g), load_indices(sides, right + row + j, lane, g)
-        place, taken = add(pick(is_left, left, right_one), indices(g, image, 0)), unequal(g, zero)
-        keep(g, taken, factors, some)
-        some += keep(place, taken, chosen, some)
-    return some
-
-
-@kernel(writes="gw acc images panels scratch")
+@kernel(writes="gw acc images panels starts chosen")
 def _weight_grad(
     gy: ndarray, x: ndarray, index: ndarray, pixels: ndarray, sides: ndarray, places: ndarray,
     columns: ndarray, dense: ndarray, taps: ndarray, gw: ndarray, acc: ndarray, images: ndarray, panels: ndarray,
-    gathered: ndarray, scratch: ndarray, each: bool, groups: int, shares: int, units: int, parts: int,
-    stack: int, channels: int, band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int, start: int, stop: int,
+    gathered: ndarray, starts: ndarray, chosen: ndarray, each: bool, groups: int, shares: int, units: int, parts: int,
+    stack: int, channels: int, copied: int, band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the jobs start..stop: acc[job] = the sums (filter, vector, lane) of a unit over a part of the images.
 
@@ -134,12 +106,12 @@ def _weight_grad(
     c_group, o_group = x.shape[1] // groups * shares, 1 if each else o_size // groups
     per_group, per_block = units // groups, vectors // blocks
     piece = threads.piece_at(start, units * parts)
-    image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), scratch[piece, 0]
+    image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), starts[piece]
     plane = oh_size * ow_size
     direct = together == 1 and not each
     flat = gy.reshape(-1)
     factors = flat if direct else gathered[piece].reshape(-1)
-    chosen, side = scratch[piece, 1], sides.reshape(-1)
+    chosen, side = chosen[piece], sides.reshape(-1)
     apart = plane if direct else deep
     up, down = (1, sh) if stack > 1 else (sh, 1)
     reach = rows - (band - 1) * up
@@ -157,13 +129,12 @@ def _weight_grad(
             n_here, real = min(together, n_size - n0), min(band, oh_size - oh0)
             for i in range(n_here):
                 for b in range(here):
-                    for row in range((real - 1) * up + reach):
-                        if row % up < reach:
-                            _pack(
-                                x, n0 + i, c_low + c0 + b * channels, c_low + c_group, channels,
-                                oh0 * sh - top + row * down, dh, stack, starts, lane, image,
-                                ((i * blocks + b) * rows + row) * pitch, columns,
-                            )  # fmt: skip
+                    for row in range(0, (real - 1) * up + reach, max(up, copied)):
+                        _pack(
+                            x, n0 + i, c_low + c0 + b * channels, c_low + c_group, channels, oh0 * sh - top + row * down,
+                            min(copied, (real - 1) * up + reach - row), dh, stack, starts, lane, image,
+                            ((i * blocks + b) * rows + row) * pitch, pitch, columns,
+                        )  # fmt: skip
             run = real * ow_size
             if index.size:
                 for r in range(o_group):
@@ -171,7 +142,7 @@ def _weight_grad(
                     for i in range(n_here):
                         top_row = ((n0 + i) * o_size + g * o_group + r) * ph_size
                         for h in range(oh0, min(oh0 + real, 2 * ph_size)):
-                            some = _choose(
+                            some = choose(
                                 flat, index, (top_row + h // 2) * pw_size, pw_size, h % 2, side,
                                 (h - oh0) * sides.shape[2], sides[0].size, i * blocks * rows * pitch, panel, chosen,
                                 some,
@@ -264,7 +235,7 @@ def conv2d_weight_grad(
     threads.split(
         _weight_grad, plan.units * plan.parts, gy.reshape(way.gy), x.reshape(way.x), index.reshape(-1), plan.pixels,
         plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, acc, images, panels, panels,
-        np.full(way.scratch, -1), plan.each, *way.numbers, work=way.work,
+        np.full(way.starts, -1), buffers.empty(way.chosen, np.int32), plan.each, *way.numbers, work=way.work,
     )  # fmt: skip
     buffers.give_back(key, images)
     if plan.parts > 1:

@@ -35,12 +35,13 @@ class Strips(NamedTuple):
     together: int  # images in a strip
     band: int  # output rows in a strip
     rows: int  # of the copy
+    copied: int  # so many of them follow each other in x, and are copied as one
     pitch: int  # numbers in a row of the copy
     out: Pair
     pixels: np.ndarray  # where the window of each output pixel of a strip starts
     sides: np.ndarray  # (2, rows of a strip, 2x2 windows): the same of the left and the right pixel of each window
     places: np.ndarray  # where each vector of taps of a unit lies in the window
-    columns: np.ndarray  # where each column of x goes in a row of the copy
+    columns: np.ndarray  # where each pixel of the rows of x that are copied as one goes
     dense: np.ndarray  # the same for gy, whose pixels follow each other
     taps: np.ndarray  # (channels of a unit, KH, KW): its lane among the unit's vectors
 
@@ -84,6 +85,7 @@ def strips(
     parts = min(count, max(parts, -(-count // LONGEST_CHAIN)))
     up, reach = (1, 1) if stack > 1 else (sh, (kh - 1) * dh + 1)
     rows = (band - 1) * up + reach
+    copied = reach if up > reach or stack > 1 else rows
     side = -(-window.padded((height, width))[1] // dw)
     spare = -(-unit // lane) * lane  # for what a transposition spills
     phase = side * unit + spare
@@ -100,15 +102,15 @@ def strips(
     b, cs = np.divmod(cs, channels)
     row, stacked = (0, ps) if stack > 1 else (ps, 0)
     taps = (b * segments + row) * segment * lane + qs * unit + stacked * channels + cs
-    columns = place(np.arange(-(-width // lane) * lane) + padding[1][0])
-    columns[width:] = pitch - spare
+    columns = np.arange(copied)[:, None] * pitch + place(np.arange(width) + padding[1][0])
+    columns = np.append(columns, np.full(lane, pitch - spare))
     sides = pixels[0, :, : ow // 2 * 2].reshape(band, -1, 2).transpose(2, 0, 1)
     dense = np.arange(together * band * ow + lane) * lane
     tables = (table.reshape(-1).astype(np.int64) for table in (pixels, places, columns, dense, taps))
     pixels, *rest = tables
     return Strips(
-        each, groups, o, shares, stack, channels, blocks, units, parts, together, band, rows, pitch, (oh, ow), pixels,
-        np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane)))), *rest
+        each, groups, o, shares, stack, channels, blocks, units, parts, together, band, rows, copied, pitch, (oh, ow), pixels,
+        np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane))).astype(np.int32)), *rest
     )  # fmt: skip
 
 
@@ -121,7 +123,8 @@ class Launch(NamedTuple):
     acc: Shape
     images: Shape
     panels: Shape
-    scratch: Shape
+    starts: Shape
+    chosen: Shape
     gw: Pair
     height: int  # of a tile
     numbers: tuple[int, ...]
@@ -150,11 +153,12 @@ def launch(
     acc = jobs if plan.parts > 1 else pieces, -(-(filters // groups) // rows) * rows, len(plan.places), lane
     images = pieces, plan.together, plan.blocks, plan.rows, plan.pitch
     panels = pieces, lane if plan.each else rows, len(plan.dense)
-    scratch = pieces, 2, max(-(-plan.stack * plan.channels // lane) * lane, len(plan.dense) if pooled else 0)
+    starts = pieces, -(-plan.stack * plan.channels // lane) * lane
+    chosen = pieces, len(plan.dense) if pooled else 1
     numbers = (
-        groups, plan.shares, plan.units, plan.parts, plan.stack, plan.channels, plan.band, *plan.out, stride[0],
+        groups, plan.shares, plan.units, plan.parts, plan.stack, plan.channels, plan.copied, plan.band, *plan.out, stride[0],
         dilation[0], padding[0][0],
     )  # fmt: skip
     gy = (n, o, oh // 2, ow // 2) if pooled else (n, o, oh, ow)
     gw = filters, o // filters * depth * kh * kw
-    return Launch(x, gy, plan, acc, images, panels, scratch, gw, rows, numbers, work)
+    return Launch(x, gy, plan, acc, images, panels, starts, chosen, gw, rows, numbers, work)

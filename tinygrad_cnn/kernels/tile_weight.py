@@ -112,6 +112,67 @@ _weight_row = _tile_of([(1, v) for v in range(1, MOST_ALONE + 1)])
 
 
 @intrinsic
+def _choose(typing, gy, index, at, size, line, sides, row, right, image, factors, chosen, some):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        gy, index, at, size, line, sides, row, right, image, factors, chosen, some = args
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        gy_at = emit.pointer(signature.args[0], gy, at)
+        index_at = emit.pointer(signature.args[1], index, at)
+        left_at, right_at = (emit.pointer(signature.args[5], sides, start) for start in (row, builder.add(right, row)))
+        factors_at = emit.pointer(signature.args[9], factors, emit.index(0))
+        chosen_at = emit.pointer(signature.args[10], chosen, emit.index(0))
+        byte, whole = ir.VectorType(ir.IntType(8), emit.lanes), ir.VectorType(ir.IntType(32), emit.lanes)
+        numbers = ir.Constant(whole, list(range(emit.lanes)))
+        masks = ir.VectorType(ir.IntType(1), emit.lanes)
+
+        def function(name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+            return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+
+        def splat(value: ir.Value) -> ir.Value:
+            return emit.splat(builder.trunc(value, whole.element), whole)
+
+        load = function(
+            f"llvm.masked.load.v{emit.lanes}i8.p0", byte, [byte.as_pointer(), whole.element, masks, byte]
+        )
+
+        def keep(vector: ir.Value, taken: ir.Value, name: str, at: ir.Value) -> None:
+            kind = vector.type
+            compress = function(f"llvm.experimental.vector.compress.v{emit.lanes}{name}", kind, [kind, masks, kind])
+            vector = builder.call(compress, [vector, taken, ir.Constant(kind, ir.Undefined)])
+            builder.store(vector, builder.bitcast(at, kind.as_pointer()), align=4)
+
+        def step(k: ir.Value, counts: list[ir.Value]) -> list[ir.Value]:
+            (some,) = counts
+            j = builder.mul(k, emit.index(emit.lanes))
+            exist = builder.icmp_signed("<", numbers, splat(builder.sub(size, j)))
+            g = emit.masked_load(emit.shifted(gy_at, j), exist)
+            at = builder.bitcast(emit.shifted(index_at, j), byte.as_pointer())
+            where = builder.zext(builder.call(load, [at, whole.element(1), exist, ir.Constant(byte, None)]), whole)
+            sides = [
+                builder.load(builder.bitcast(emit.shifted(side, j), whole.as_pointer()), align=4)
+                for side in (left_at, right_at)
+            ]
+            one = ir.Constant(whole, [1] * emit.lanes)
+            is_right = builder.trunc(where, masks)
+            place = builder.add(builder.select(is_right, sides[1], sides[0]), splat(image))
+            taken = builder.icmp_signed("==", builder.lshr(where, one), splat(line))
+            taken = builder.and_(taken, builder.fcmp_unordered("!=", g, emit.zero()))
+            keep(g, taken, f"f{emit.bytes * 8}", emit.shifted(factors_at, some))
+            keep(place, taken, "i32", emit.shifted(chosen_at, some))
+            count = builder.ctpop(builder.bitcast(taken, ir.IntType(emit.lanes)))
+            return [builder.add(some, builder.zext(count, some.type))]
+
+        chunks = builder.sdiv(builder.add(size, emit.index(emit.lanes - 1)), emit.index(emit.lanes))
+        return emit.loop(chunks, [some], step)[0]
+
+    signature = types.int64(
+        gy, index, types.int64, types.int64, types.int64, sides, types.int64, types.int64, types.int64, factors,
+        chosen, types.int64,
+    )  # fmt: skip
+    return signature, codegen
+
+
+@intrinsic
 def _transpose(  # type: ignore[no-untyped-def]
     typing, source, starts, first, w, count, target, target_start, columns, half
 ):
@@ -199,6 +260,18 @@ def _transpose_twin(
         target[target_start + columns[w + j] :][: square.shape[1]] = square[j]
 
 
+def _choose_twin(
+    gy: np.ndarray, index: np.ndarray, at: int, size: int, line: int, sides: np.ndarray, row: int, right: int,
+    image: int, factors: np.ndarray, chosen: np.ndarray, some: int,
+) -> int:  # fmt: skip
+    for j in range(size):
+        if index[at + j] // 2 == line and gy[at + j] != 0:
+            factors[some], chosen[some] = gy[at + j], image + sides[row + right * (index[at + j] % 2) + j]
+            some += 1
+    return some
+
+
+choose: Callable[..., int] = _choose_twin if config.DISABLE_JIT else _choose
 weight_tile: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_tile
 weight_row: Callable[..., None] = _weight_tile_twin if config.DISABLE_JIT else _weight_row
 fetch: Callable[..., None] = _fetch_twin if config.DISABLE_JIT else _fetch
