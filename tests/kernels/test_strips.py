@@ -37,6 +37,20 @@ def test_narrow_units_have_a_share_of_the_filters_instead_of_the_channels() -> N
     assert plan((16, 256, 14, 14), (256, 256, 3, 3)).shares == 1
 
 
+def test_units_have_equally_many_blocks_where_they_can() -> None:
+    """Of 8 blocks 3 would fit the cache: 3, 3 and 2 would keep a thread waiting."""
+    even = plan((16, 128, 28, 28), (128, 128, 3, 3), padding=((1, 1), (1, 1)))
+    assert (even.blocks, even.units, even.parts) == (2, 4, 2)
+    assert plan((16, 208, 28, 28), (128, 208, 3, 3)).blocks == 3  # 13 cannot be divided
+
+
+def test_rows_of_x_are_copied_as_one_where_a_window_sees_them_all() -> None:
+    overlapping = plan((8, 16, 25, 21), (8, 16, 3, 2), (2, 1))
+    assert overlapping.copied == overlapping.rows == 25
+    assert plan((2, 16, 25, 21), (8, 16, 2, 2), (3, 1)).copied == 2
+    assert plan((5, 1, 13, 19), (6, 1, 5, 4)).copied == 1  # stacked
+
+
 def test_a_strip_is_no_longer_than_a_chain_and_shared_by_small_images() -> None:
     together = plan((19, 20, 5, 4), (17, 20, 3, 2))
     assert together.together > 1

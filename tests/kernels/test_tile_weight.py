@@ -6,7 +6,7 @@ import pytest
 from tinygrad_cnn.kernels import tile_weight
 from tinygrad_cnn.kernels.compile import Kernel, kernel
 from tinygrad_cnn.kernels.tile import MOST_ROWS, lanes
-from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, transpose, weight_row, weight_tile
+from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, choose, transpose, weight_row, weight_tile
 
 DTYPES = [np.float32, np.float64]
 
@@ -28,6 +28,11 @@ def row(a, b, pixels, places, acc, a_start, a_row, b_start, depth, acc_start, ac
 @kernel(writes="target")
 def turn(source, starts, columns, target, first, j, count, target_start, half):
     transpose(source, starts, first, j, count, target, target_start, columns, half)
+
+
+@kernel(writes="factors chosen some")
+def choice(gy, index, at, size, line, sides, left, right, image, factors, chosen, some):
+    some[0] = choose(gy, index, at, size, line, sides, left, right, image, factors, chosen, some[0])
 
 
 def whole_numbers(rng: np.random.Generator, size: int, dtype: type) -> np.ndarray:
@@ -107,6 +112,26 @@ def test_a_row_that_does_not_exist_is_not_read(dtype: type) -> None:
     turn(source, starts, np.arange(lane) * lane, target, 0, 0, 2, 0, 0)
     np.testing.assert_array_equal(target.reshape(lane, lane)[:2, 0], 7)
     assert target.sum() == 7 * 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_of_a_line_of_windows_the_maxima_with_a_gradient_are_listed(dtype: type) -> None:
+    rng = np.random.default_rng(3)
+    lane = lanes(dtype)
+    sides = rng.integers(0, 2**30, 200).astype(np.int32)
+    for size in (1, 2, lane // 2 - 1, lane // 2, lane + 1, 40):
+        gy, index = whole_numbers(rng, 3 + size, dtype), rng.integers(0, 4, 3 + size, np.uint8)
+        gy[3], gy[-1] = np.nan, 0  # NaN is a gradient
+        for line in (0, 1):
+            lists = np.full(80, -1, dtype), np.full(80, -1, np.int32)
+            some, chosen = np.array([2]), (index[3:] // 2 == line) & (gy[3:] != 0)
+            choice(gy, index, 3, size, line, sides, 5, 90, 7, *lists, some)
+            places = 7 + np.where(index[3:] % 2, sides[90 : 90 + size], sides[5 : 5 + size])
+            assert some[0] == 2 + chosen.sum()
+            for found, expected in zip(lists, (gy[3:], places), strict=True):
+                np.testing.assert_array_equal(found[2 : some[0]], expected[chosen])
+                assert (found[:2] == -1).all()
+                assert (found[some[0] + lane :] == -1).all()
 
 
 def test_what_is_fetched_ahead_need_not_exist() -> None:

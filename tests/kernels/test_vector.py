@@ -57,14 +57,6 @@ def indexed(x, bytes_, y, places, end):
     vector.store(vector.pick(same, vector.indices(like, 255, 0), sums), places, 0, len(places))
 
 
-@kernel(writes="y places counts")
-def kept(x, wide, y, places, counts):
-    v = vector.load(x, 0, 0, len(x), 0.0)
-    chosen = vector.unequal(v, vector.fill(v, 0.0))
-    counts[0] = vector.keep(v, chosen, y, 1)
-    counts[1] = vector.keep(vector.load_indices(wide, 0, len(x), v), chosen, places, 2)
-
-
 @kernel
 def reduced(x, y):
     y[0] = vector.highest(vector.load(x, 0, 0, len(x), 0.0))
@@ -138,22 +130,6 @@ def test_indices_lie_in_bytes(dtype: type) -> None:
         found = np.where(np.arange(count) < end, places[1:], 0)
         np.testing.assert_array_equal(y, found)
         np.testing.assert_array_equal(result, np.where(found == 7, 255, found + 3 + 2 * np.arange(count)))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_the_lanes_of_a_mask_are_kept_in_their_order(dtype: type) -> None:
-    count, rng = lanes(dtype), np.random.default_rng(0)
-    for share in (0.0, 0.3, 0.7, 1.0):
-        x = np.where(rng.random(count) < share, rng.integers(1, 9, count), 0).astype(dtype)
-        x[-1] = np.nan if share else 0  # NaN differs from everything
-        wide = rng.integers(0, 2**31, count)
-        y, places, counts = np.zeros(count + 1, dtype), np.zeros(count + 2, np.int64), np.zeros(2, np.int64)
-        kept(x, wide, y, places, counts)
-        some = np.count_nonzero(x)
-        assert counts.tolist() == [some, some]
-        np.testing.assert_array_equal(y[1 : 1 + some], x[x != 0])
-        np.testing.assert_array_equal(places[2 : 2 + some], wide[x != 0])
-        assert (y[0], places[0], places[1]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def _weight_grad(
     gy: ndarray, x: ndarray, index: ndarray, pixels: ndarray, sides: ndarray, places: ndarray,
     columns: ndarray, dense: ndarray, taps: ndarray, gw: ndarray, acc: ndarray, images: ndarray, panels: ndarray,
     gathered: ndarray, starts: ndarray, chosen: ndarray, each: bool, groups: int, shares: int, units: int, parts: int,
-    stack: int, channels: int, copied: int, band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int, start: int, stop: int,
+    stack: int, channels: int, copied: int, band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int,
+    start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the jobs start..stop: acc[job] = the sums (filter, vector, lane) of a unit over a part of the images.
 
@@ -131,9 +132,9 @@ def _weight_grad(
                 for b in range(here):
                     for row in range(0, (real - 1) * up + reach, max(up, copied)):
                         _pack(
-                            x, n0 + i, c_low + c0 + b * channels, c_low + c_group, channels, oh0 * sh - top + row * down,
-                            min(copied, (real - 1) * up + reach - row), dh, stack, starts, lane, image,
-                            ((i * blocks + b) * rows + row) * pitch, pitch, columns,
+                            x, n0 + i, c_low + c0 + b * channels, c_low + c_group, channels,
+                            oh0 * sh - top + row * down, min(copied, (real - 1) * up + reach - row), dh, stack, starts,
+                            lane, image, ((i * blocks + b) * rows + row) * pitch, pitch, columns,
                         )  # fmt: skip
             run = real * ow_size
             if index.size:
@@ -144,8 +145,8 @@ def _weight_grad(
                         for h in range(oh0, min(oh0 + real, 2 * ph_size)):
                             some = choose(
                                 flat, index, (top_row + h // 2) * pw_size, pw_size, h % 2, side,
-                                (h - oh0) * sides.shape[2], sides[0].size, i * blocks * rows * pitch, panel, chosen,
-                                some,
+                                (h - oh0) * sides.shape[2], (band + h - oh0) * sides.shape[2],
+                                i * blocks * rows * pitch, panel, chosen, some,
                             )  # fmt: skip
                     tiles = (here * per_block + MOST_ALONE - 1) // MOST_ALONE
                     for tile in range(tiles):

@@ -14,8 +14,9 @@ from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, rows_for
 Shape = tuple[int, ...]
 # The sums of a unit, and its strip of x, have at most this many numbers each and stay in the second-level cache.
 CACHED = 2**16
-# An image of at most this many output pixels shares its strip with others: a tile should be much deeper than wide.
-SMALL_IMAGE = 64
+# An image of at most this many output pixels shares its strip with others: a tile should be much deeper than wide, and
+# a list of maxima long.
+SMALL_IMAGE = 128
 # A unit should have so many vectors of taps: each number of gy, which comes from far away, is multiplied by them all.
 WIDE = 8
 
@@ -74,6 +75,8 @@ def strips(
     if per_group % shares or o // groups % (MOST_ROWS * shares):
         shares = 1
     per_group //= shares
+    # With as many blocks in every unit all jobs are as long.
+    per_group = next((k for k in range(per_group, 2 * per_group) if in_group % k == 0), per_group)
     blocks = -(-in_group // per_group)
     units = groups * shares * per_group
     # Few units make several parts, and few images several bands each, so that all threads have work.
@@ -109,8 +112,8 @@ def strips(
     tables = (table.reshape(-1).astype(np.int64) for table in (pixels, places, columns, dense, taps))
     pixels, *rest = tables
     return Strips(
-        each, groups, o, shares, stack, channels, blocks, units, parts, together, band, rows, copied, pitch, (oh, ow), pixels,
-        np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane))).astype(np.int32)), *rest
+        each, groups, o, shares, stack, channels, blocks, units, parts, together, band, rows, copied, pitch, (oh, ow),
+        pixels, np.ascontiguousarray(np.pad(sides, ((0, 0), (0, 0), (0, lane))).astype(np.int32)), *rest
     )  # fmt: skip
 
 
@@ -156,8 +159,8 @@ def launch(
     starts = pieces, -(-plan.stack * plan.channels // lane) * lane
     chosen = pieces, len(plan.dense) if pooled else 1
     numbers = (
-        groups, plan.shares, plan.units, plan.parts, plan.stack, plan.channels, plan.copied, plan.band, *plan.out, stride[0],
-        dilation[0], padding[0][0],
+        groups, plan.shares, plan.units, plan.parts, plan.stack, plan.channels, plan.copied, plan.band, *plan.out,
+        stride[0], dilation[0], padding[0][0],
     )  # fmt: skip
     gy = (n, o, oh // 2, ow // 2) if pooled else (n, o, oh, ow)
     gw = filters, o // filters * depth * kh * kw

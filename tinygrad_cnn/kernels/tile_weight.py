@@ -3,12 +3,17 @@
     weight_tile    acc[r, v] += sum over k of a[r, k] * b[pixels[k] + places[v]]      a broadcast, b a vector
     weight_row     the same with one row, of more vectors
     transpose      target[columns[j] + r] = source[starts[r] + j]      as many rows and columns as a vector has lanes
+    choose         list the maxima of a line of 2x2 windows that have a gradient
     fetch          ask for array[at], which is read soon
 
 The rows that lie ``ahead`` of a's are on their way into the near caches when the tile is done.
 
 A tile of no rows multiplies lane by lane instead: a is then a vector at each k. A transposition writes zeros for rows
 that begin at a negative start and for columns from ``count`` on; its ``half`` has half as many rows.
+
+Of ``size`` windows, from ``at`` on, those are chosen whose maximum lies in this line of theirs (0 or 1). Its gradient
+goes to ``factors``, its pixel's place to ``chosen``: that of the left or the right pixel in ``sides``, from the start
+of the image on. ``some`` are listed already, and how many are now is returned; whole vectors are written.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinygrad_cnn.kernels.compile import config
-from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTORS, Emitter, lanes
+from tinygrad_cnn.kernels.tile import MOST_ROWS, VECTOR_BYTES, VECTORS, Emitter, lanes
 
 # The vectors of b in one tile: with MOST_ROWS rows all accumulators stay in registers.
 MOST_VECTORS = VECTORS[MOST_ROWS]
@@ -112,58 +117,51 @@ _weight_row = _tile_of([(1, v) for v in range(1, MOST_ALONE + 1)])
 
 
 @intrinsic
-def _choose(typing, gy, index, at, size, line, sides, row, right, image, factors, chosen, some):  # type: ignore[no-untyped-def]
+def _choose(  # type: ignore[no-untyped-def]
+    typing, gy, index, at, size, line, sides, left, right, image, factors, chosen, some
+):
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        gy, index, at, size, line, sides, row, right, image, factors, chosen, some = args
-        emit = Emitter(context, builder, signature.args[0].dtype)
-        gy_at = emit.pointer(signature.args[0], gy, at)
-        index_at = emit.pointer(signature.args[1], index, at)
-        left_at, right_at = (emit.pointer(signature.args[5], sides, start) for start in (row, builder.add(right, row)))
-        factors_at = emit.pointer(signature.args[9], factors, emit.index(0))
-        chosen_at = emit.pointer(signature.args[10], chosen, emit.index(0))
-        byte, whole = ir.VectorType(ir.IntType(8), emit.lanes), ir.VectorType(ir.IntType(32), emit.lanes)
-        numbers = ir.Constant(whole, list(range(emit.lanes)))
-        masks = ir.VectorType(ir.IntType(1), emit.lanes)
+        *_, at, size, line, sides, left, right, image, _, _, some = args
+        # Half as many lanes as the widest vectors have: few lines have more windows.
+        element = signature.args[0].dtype
+        emit = Emitter(context, builder, element, min(32, VECTOR_BYTES) * 8 // element.bitwidth)
+        gy_at, index_at = (emit.pointer(signature.args[i], args[i], at) for i in (0, 1))
+        left_at, right_at = (emit.pointer(signature.args[5], sides, start) for start in (left, right))
+        factors_at, chosen_at = (emit.pointer(signature.args[i], args[i], emit.index(0)) for i in (9, 10))
+        masks, whole, byte = (ir.VectorType(ir.IntType(bits), emit.lanes) for bits in (1, 32, 8))
+        numbers, ones = ir.Constant(whole, list(range(emit.lanes))), ir.Constant(whole, [1] * emit.lanes)
 
-        def function(name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-            return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+        def call(name: str, result: ir.Type, values: list[ir.Value]) -> ir.Value:
+            kind = ir.FunctionType(result, [value.type for value in values])
+            name = f"llvm.{name.replace('*', f'v{emit.lanes}')}"
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
         def splat(value: ir.Value) -> ir.Value:
             return emit.splat(builder.trunc(value, whole.element), whole)
 
-        load = function(
-            f"llvm.masked.load.v{emit.lanes}i8.p0", byte, [byte.as_pointer(), whole.element, masks, byte]
-        )
-
-        def keep(vector: ir.Value, taken: ir.Value, name: str, at: ir.Value) -> None:
-            kind = vector.type
-            compress = function(f"llvm.experimental.vector.compress.v{emit.lanes}{name}", kind, [kind, masks, kind])
-            vector = builder.call(compress, [vector, taken, ir.Constant(kind, ir.Undefined)])
-            builder.store(vector, builder.bitcast(at, kind.as_pointer()), align=4)
+        def memory(pointer: ir.Value, kind: ir.Type) -> ir.Value:
+            return builder.bitcast(pointer, kind.as_pointer())
 
         def step(k: ir.Value, counts: list[ir.Value]) -> list[ir.Value]:
-            (some,) = counts
-            j = builder.mul(k, emit.index(emit.lanes))
+            j, some = builder.mul(k, emit.index(emit.lanes)), counts[0]
             exist = builder.icmp_signed("<", numbers, splat(builder.sub(size, j)))
             g = emit.masked_load(emit.shifted(gy_at, j), exist)
-            at = builder.bitcast(emit.shifted(index_at, j), byte.as_pointer())
-            where = builder.zext(builder.call(load, [at, whole.element(1), exist, ir.Constant(byte, None)]), whole)
-            sides = [
-                builder.load(builder.bitcast(emit.shifted(side, j), whole.as_pointer()), align=4)
-                for side in (left_at, right_at)
-            ]
-            one = ir.Constant(whole, [1] * emit.lanes)
-            is_right = builder.trunc(where, masks)
-            place = builder.add(builder.select(is_right, sides[1], sides[0]), splat(image))
-            taken = builder.icmp_signed("==", builder.lshr(where, one), splat(line))
-            taken = builder.and_(taken, builder.fcmp_unordered("!=", g, emit.zero()))
-            keep(g, taken, f"f{emit.bytes * 8}", emit.shifted(factors_at, some))
-            keep(place, taken, "i32", emit.shifted(chosen_at, some))
+            nothing = ir.Constant(byte, [0] * emit.lanes)
+            at = memory(emit.shifted(index_at, j), byte)
+            where = builder.zext(call("masked.load.*i8.p0", byte, [at, whole.element(1), exist, nothing]), whole)
+            sides = [builder.load(memory(emit.shifted(side, j), whole), align=4) for side in (right_at, left_at)]
+            place = builder.add(builder.select(builder.trunc(where, masks), *sides), splat(image))
+            here = builder.icmp_signed("==", builder.lshr(where, ones), splat(line))
+            taken = builder.and_(here, builder.fcmp_unordered("!=", g, emit.zero()))
+            for vector, name, to in ((g, f"f{emit.bytes * 8}", factors_at), (place, "i32", chosen_at)):
+                kind = vector.type
+                kept = call(f"experimental.vector.compress.*{name}", kind, [vector, taken, kind(ir.Undefined)])
+                builder.store(kept, memory(emit.shifted(to, some), kind), align=4)
             count = builder.ctpop(builder.bitcast(taken, ir.IntType(emit.lanes)))
             return [builder.add(some, builder.zext(count, some.type))]
 
-        chunks = builder.sdiv(builder.add(size, emit.index(emit.lanes - 1)), emit.index(emit.lanes))
-        return emit.loop(chunks, [some], step)[0]
+        steps = builder.sdiv(builder.add(size, emit.index(emit.lanes - 1)), emit.index(emit.lanes))
+        return emit.loop(steps, [some], step)[0]
 
     signature = types.int64(
         gy, index, types.int64, types.int64, types.int64, sides, types.int64, types.int64, types.int64, factors,
@@ -261,12 +259,12 @@ def _transpose_twin(
 
 
 def _choose_twin(
-    gy: np.ndarray, index: np.ndarray, at: int, size: int, line: int, sides: np.ndarray, row: int, right: int,
+    gy: np.ndarray, index: np.ndarray, at: int, size: int, line: int, sides: np.ndarray, left: int, right: int,
     image: int, factors: np.ndarray, chosen: np.ndarray, some: int,
 ) -> int:  # fmt: skip
     for j in range(size):
         if index[at + j] // 2 == line and gy[at + j] != 0:
-            factors[some], chosen[some] = gy[at + j], image + sides[row + right * (index[at + j] % 2) + j]
+            factors[some], chosen[some] = gy[at + j], image + sides[(right if index[at + j] % 2 else left) + j]
             some += 1
     return some
 

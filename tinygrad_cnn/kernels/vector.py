@@ -248,39 +248,6 @@ def equal(a: ndarray, b: ndarray) -> ndarray:
     return a == b
 
 
-@_operation(
-    lambda a, b: Vector(types.boolean, a.count),
-    lambda context, builder, kinds, a, b: builder.fcmp_unordered("!=", a, b),
-)
-def unequal(a: ndarray, b: ndarray) -> ndarray:
-    """Return in which lanes two vectors of numbers differ; NaN differs from everything."""
-    return a != b
-
-
-def _keep(context: Any, builder: Any, kinds: Any, v: Any, mask: Any, array: Any, at: Any) -> Any:
-    stored, number = v.type, f"f{kinds.args[2].dtype.bitwidth}"
-    if stored.element == INDEX:  # in 32 bits they are one vector, as the compiler needs it
-        number, v = "i32", builder.trunc(v, ir.VectorType(ir.IntType(32), stored.count))
-    kind = ir.FunctionType(v.type, [v.type, mask.type, v.type])
-    name = f"llvm.experimental.vector.compress.v{stored.count}{number}"
-    compress = cgutils.get_or_insert_function(builder.module, kind, name)
-    v = builder.call(compress, [v, mask, ir.Constant(v.type, ir.Undefined)])
-    pointer = _address(context, builder, kinds.args[2], array, at, stored)
-    v = v if v.type == stored else builder.zext(v, stored)
-    builder.store(v, pointer, align=kinds.args[2].dtype.bitwidth // 8)
-    return builder.zext(builder.ctpop(builder.bitcast(mask, ir.IntType(stored.count))), INDEX)
-
-
-@_operation(lambda v, mask, y, at: types.int64, _keep)
-def keep(v: ndarray, mask: ndarray, y: ndarray, at: int) -> int:
-    """Write the lanes of the mask next to each other to y[at:], and anything behind them; return how many they are.
-
-    Indices must be less than 2**31, and y must have room for a whole vector.
-    """
-    y[at : at + len(v)] = np.concatenate((v[mask], v[~mask]))
-    return int(mask.sum())
-
-
 @_operation(lambda mask, a, b: a, lambda context, builder, kinds, mask, a, b: builder.select(mask, a, b))
 def pick(mask: ndarray, a: ndarray, b: ndarray) -> ndarray:
     """Return a in the lanes of the mask, b in the others."""
