@@ -173,7 +173,7 @@ def test_the_same_bits_for_every_thread_count_and_every_run(
 
 
 class Fenced:
-    """NumPy whose fresh arrays hold NaN and lie between canaries."""
+    """NumPy whose fresh arrays hold NaN (or 5) and lie between canaries."""
 
     def __init__(self) -> None:
         self.fences: list[np.ndarray] = []
@@ -183,7 +183,7 @@ class Fenced:
         around = np.full(size + 64, 12345, dtype)
         self.fences += [around[:32], around[-32:]]
         y = around[32:-32].reshape(shape)
-        y.fill(value)
+        y.fill(5 if y.dtype.kind != "f" and value else value)
         return y
 
     def zeros(self, shape: Any, dtype: Any = np.float64) -> np.ndarray:

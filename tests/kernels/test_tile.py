@@ -178,7 +178,7 @@ def guard_every_array() -> None:
 
         def empty(shape: Any, dtype: Any, at_end: bool = at_end) -> np.ndarray:
             array = guarded(shape, dtype, at_end)
-            array.fill(np.nan)  # whoever reads what nobody wrote shows it
+            array.fill(np.nan if array.dtype.kind == "f" else 5)  # whoever reads what nobody wrote shows it
             return array
 
         zeros = lambda shape, dtype=np.float64, at_end=at_end: guarded(shape, dtype, at_end)

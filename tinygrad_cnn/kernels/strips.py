@@ -18,7 +18,7 @@ CACHED = 2**16
 # a list of maxima long.
 SMALL_IMAGE = 128
 # A unit should have so many vectors of taps: each number of gy, which comes from far away, is multiplied by them all.
-WIDE = 8
+WIDE = 16
 
 
 class Strips(NamedTuple):

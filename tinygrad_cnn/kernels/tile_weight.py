@@ -139,35 +139,31 @@ def _choose(  # type: ignore[no-untyped-def]
         def splat(value: ir.Value) -> ir.Value:
             return emit.splat(builder.trunc(value, whole.element), whole)
 
-        def memory(pointer: ir.Value, kind: ir.Type) -> ir.Value:
-            return builder.bitcast(pointer, kind.as_pointer())
+        def memory(pointer: ir.Value, at: ir.Value, kind: ir.Type) -> ir.Value:
+            return builder.bitcast(emit.shifted(pointer, at), kind.as_pointer())
 
         def step(k: ir.Value, counts: list[ir.Value]) -> list[ir.Value]:
             j, some = builder.mul(k, emit.index(emit.lanes)), counts[0]
             exist = builder.icmp_signed("<", numbers, splat(builder.sub(size, j)))
             g = emit.masked_load(emit.shifted(gy_at, j), exist)
-            nothing = ir.Constant(byte, [0] * emit.lanes)
-            at = memory(emit.shifted(index_at, j), byte)
-            where = builder.zext(call("masked.load.*i8.p0", byte, [at, whole.element(1), exist, nothing]), whole)
-            sides = [builder.load(memory(emit.shifted(side, j), whole), align=4) for side in (right_at, left_at)]
+            where = call("masked.load.*i8.p0", byte, [memory(index_at, j, byte), whole.element(1), exist, byte(None)])
+            where = builder.zext(where, whole)
+            sides = [builder.load(memory(side, j, whole), align=4) for side in (right_at, left_at)]
             place = builder.add(builder.select(builder.trunc(where, masks), *sides), splat(image))
-            here = builder.icmp_signed("==", builder.lshr(where, ones), splat(line))
-            taken = builder.and_(here, builder.fcmp_unordered("!=", g, emit.zero()))
+            taken = builder.icmp_signed("==", builder.lshr(where, ones), splat(line))
+            taken = builder.and_(taken, builder.fcmp_unordered("!=", g, emit.zero()))
             for vector, name, to in ((g, f"f{emit.bytes * 8}", factors_at), (place, "i32", chosen_at)):
                 kind = vector.type
                 kept = call(f"experimental.vector.compress.*{name}", kind, [vector, taken, kind(ir.Undefined)])
-                builder.store(kept, memory(emit.shifted(to, some), kind), align=4)
+                builder.store(kept, memory(to, some, kind), align=4)
             count = builder.ctpop(builder.bitcast(taken, ir.IntType(emit.lanes)))
             return [builder.add(some, builder.zext(count, some.type))]
 
         steps = builder.sdiv(builder.add(size, emit.index(emit.lanes - 1)), emit.index(emit.lanes))
         return emit.loop(steps, [some], step)[0]
 
-    signature = types.int64(
-        gy, index, types.int64, types.int64, types.int64, sides, types.int64, types.int64, types.int64, factors,
-        chosen, types.int64,
-    )  # fmt: skip
-    return signature, codegen
+    whole = types.int64
+    return whole(gy, index, *[whole] * 3, sides, *[whole] * 3, factors, chosen, whole), codegen
 
 
 @intrinsic
