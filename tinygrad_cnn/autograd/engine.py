@@ -108,7 +108,7 @@ class Walk:
             return self.wrap(total._data.copy(), total.edge)
         alone = holders(self.totals, edge) in _ALONE
         total = self.totals[edge]
-        return self.wrap(total if alone and total.flags.c_contiguous and total.flags.writeable else buffers.copy(total))
+        return self.wrap(total if alone and total.flags.carray else buffers.copy(total))
 
     def start(self, outputs: Sequence[Variable], gradients: Sequence[Any]) -> None:
         """Note the gradients of the outputs."""

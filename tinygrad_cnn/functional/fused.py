@@ -8,10 +8,11 @@ convolution: what a NaN or an infinity spoils, and the last bit of a bias's grad
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
-from numpy import ndarray
+from numpy import dtype, ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
@@ -76,6 +77,16 @@ def _stand_apart(node: Function, steps: list[tuple[Any, ...]], earlier: tuple[in
         node.become(last)
 
 
+_DENSE = False, False
+
+
+@lru_cache(maxsize=256)
+def _sparse(x: Shape, w: Shape, geometry: Geometry, dtype: dtype) -> tuple[bool, bool]:
+    """Say whether the gradients of image and filters are computed from the maxima alone."""
+    shapes = x, w, *geometry, dtype
+    return conv_input_maxima.pays(*shapes), conv_weight_grad.takes_maxima(*shapes)
+
+
 class ConvRun(Function):
     """A convolution, then ReLU, then 2x2 max pooling, as far as the run says."""
 
@@ -92,26 +103,30 @@ class ConvRun(Function):
         return y
 
     def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
+        wants_x, wants_w, wants_b = self.needs(0), self.needs(1), self.needs(2)
         if self.run.relu:
             gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
+        on_arrays = type(gy) is ndarray
         # Of float32 the maxima alone may do: a quarter of the pixels. A bias's sum in float64 would show its order.
-        pooled = self.run.pool and type(gy) is ndarray and gy.dtype == FLOAT32
-        shapes = self.x_shape, self.w_shape, *self.geometry
-        sparse_x = pooled and self.needs(0) and conv_input_maxima.pays(*shapes, gy.dtype)
-        sparse_w = pooled and self.needs(1) and conv_weight_grad.takes_maxima(*shapes, gy.dtype)
-        dense = (self.needs(0) and not sparse_x) or (self.needs(1) and not sparse_w) or not pooled
-        # the gradient of every pixel, where somebody needs it
-        whole = MaxPoolScatter(self.index, self.convolved).apply(gy) if self.run.pool and dense else gy
+        pooled = self.run.pool and on_arrays and gy.dtype == FLOAT32
+        sparse_x, sparse_w = _sparse(self.x_shape, self.w_shape, self.geometry, gy.dtype) if pooled else _DENSE
+        dense = (wants_x and not sparse_x) or (wants_w and not sparse_w) or not pooled
+        whole = gy  # the gradient of every pixel, where somebody needs it
+        if self.run.pool and dense:
+            scatter = MaxPoolScatter(self.index, self.convolved)
+            whole = scatter.forward(gy) if on_arrays else scatter.apply(gy)
         gx = gw = gb = None
-        if sparse_x:
+        if wants_x and sparse_x:
             gx = conv_input_maxima.input_grad(gy, self.index, w, self.x_shape, self.geometry.padding)
-        elif self.needs(0):
-            gx = Conv2dInputGrad(self.geometry, self.x_shape).apply(whole, w)
-        if sparse_w:
+        elif wants_x:
+            to_x = Conv2dInputGrad(self.geometry, self.x_shape)
+            gx = to_x.forward(whole, w) if on_arrays else to_x.apply(whole, w)
+        if wants_w and sparse_w:
             gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, self.index)
-        elif self.needs(1):
-            gw = Conv2dWeightGrad(self.geometry, self.w_shape).apply(whole, x)
-        if self.needs(2):
+        elif wants_w:
+            to_w = Conv2dWeightGrad(self.geometry, self.w_shape)
+            gw = to_w.forward(whole, x) if on_arrays else to_w.apply(whole, x)
+        if wants_b:
             gb = over_pixels(gy if pooled else whole)
         return gx, gw, gb
 

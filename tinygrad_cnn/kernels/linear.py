@@ -127,7 +127,7 @@ def gradients(
         gb = np.empty(o, dtype) if wanted[2] else none[0]
         x, w = (none if v is None else np.ascontiguousarray(v) for v in (x, w))
         blocks = -(-depth // _COLUMNS)
-        threads.split(_gradients, blocks, np.ascontiguousarray(gy), x, w, gx, gw, gb, gated, work=n * o * depth)
+        threads.split(_gradients, blocks, np.ascontiguousarray(gy), x, w, gx, gw, gb, gated, work=n * o * depth // 2)
         return gx if wanted[0] else None, gw if wanted[1] else None, gb if wanted[2] else None
     if wanted[0] and w is not None:
         gx = matmul(gy, w)

@@ -108,7 +108,7 @@ class Sequential(Container):
             self._fill(("0", module) for module in modules)  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
-        return call_in_turn(list(self), input)
+        return call_in_turn([part for part in self.__dict__.values() if isinstance(part, Module)], input)
 
 
 class ModuleList(Container):

@@ -72,16 +72,17 @@ def _convolution(modules: Sequence[Module], at: int, input: Any) -> int:
     """Return the length of a run that begins with a convolution."""
     if getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]) or sizes_are_strict.get():
         return 1
-    end = at + 1
-    if end < len(modules) and type(modules[end]) is BatchNorm2d:
-        if is_grad_enabled() or not _is_fixed(modules[end], modules[at], input):
+    kinds = [*map(type, modules[at + 1 : at + 4]), None]
+    count = 1
+    if kinds[0] is BatchNorm2d:
+        if is_grad_enabled() or not _is_fixed(modules[at + 1], modules[at], input):
             return 1
-        end += 1
-    if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
-        end += 1
-    if end < len(modules) and type(modules[end]) is MaxPool2d and _is_side_by_side(modules[end]):
-        end += 1
-    return end - at
+        count += 1
+    if kinds[count - 1] is ReLU and _is_plain(modules[at + count]):
+        count += 1
+    if kinds[count - 1] is MaxPool2d and _is_side_by_side(modules[at + count]):
+        count += 1
+    return count
 
 
 def _call_convolution(modules: Sequence[Module], paths: tuple[str, ...], input: Any) -> Any:
@@ -119,9 +120,10 @@ def _layers(modules: Sequence[Module], at: int, input: Any) -> int:
     while end < len(modules) and type(modules[end]) is Linear and _is_plain(modules[end]):
         layer: Any = modules[end]
         w, b = layer.weight, layer.bias
-        if w.dtype != dtype or w.ndim != 2 or w.shape[1] != width:
+        w_shape = w.shape
+        if w.dtype != dtype or len(w_shape) != 2 or w_shape[1] != width:
             break
-        width = w.shape[0]
+        width = w_shape[0]
         if b is not None and (b.dtype != dtype or b.shape != (width,)):
             break
         end = found = end + 1
@@ -149,7 +151,7 @@ _RUNS = {Conv2d: _convolution, Flatten: _layers, Linear: _layers}
 
 
 def _is_plain(module: Module) -> bool:
-    return "forward" not in vars(module)  # nobody has put another function in its place
+    return "forward" not in module.__dict__  # nobody has put another function in its place
 
 
 # As text: 2.0 and True equal ints, but the layer refuses them.
