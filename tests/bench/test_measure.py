@@ -25,7 +25,7 @@ for line in sys.stdin:
     time.sleep(json.loads(line)[1])
     print(json.dumps({"step": [start, time.monotonic()], "memory": 9.0}), flush=True)
 """
-STARTS: Any = {"import": 1.0, "first step": 2.0, "process": 3.0, "training": 4.0, "error": 0.25}
+STARTS: Any = {"import": 1.0, "first step": 2.0, "process": 3.0, "training": 4.0}
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def test_a_busy_process_is_busy_and_ends() -> None:
     assert os.times().children_user - before > 0.04
 
 
-@pytest.mark.parametrize("quantity", ["import", "first step", "process", "training", "error"])
+@pytest.mark.parametrize("quantity", ["import", "first step", "process", "training"])
 def test_fresh_processes_alternate_after_one_that_does_not_count(recorder: Recorder, quantity: Quantity) -> None:
     samples = run(row(quantity=quantity))
     assert samples == {("row", side): [STARTS[quantity]] * 2 for side in ("tinygrad_cnn", "PyTorch")}
@@ -151,9 +151,15 @@ def test_memory_is_that_after_a_block(recorder: Recorder) -> None:
 
 
 def test_one_process_answers_for_all_that_is_asked_of_its_start(recorder: Recorder) -> None:
-    samples = run(row("a", quantity="training"), row("b", quantity="error"), sides=(OURS,))
-    assert samples == {("a", "tinygrad_cnn"): [4.0] * 2, ("b", "tinygrad_cnn"): [0.25] * 2}
+    samples = run(row("a", quantity="training"), row("b", quantity="process"), sides=(OURS,))
+    assert samples == {("a", "tinygrad_cnn"): [4.0] * 2, ("b", "tinygrad_cnn"): [3.0] * 2}
     assert len(recorder.jobs) == 3
+
+
+def test_what_a_training_reached_is_kept_beside_its_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STARTS, measure.ACCURACY, 0.875)
+    samples = run(row(quantity="training"), sides=(OURS,))
+    assert samples == {("row", "tinygrad_cnn"): [4.0] * 2, (measure.ACCURACY, "tinygrad_cnn"): [0.875] * 2}
 
 
 def test_each_turn_has_its_seed(recorder: Recorder) -> None:

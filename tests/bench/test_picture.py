@@ -66,9 +66,8 @@ def test_the_whole_run_has_two_columns_without_overlap(drawn: Any) -> None:
         assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
 
 
-def test_errors_are_no_speeds_and_without_ratios_there_is_no_picture(tmp_path: Path) -> None:
+def test_without_ratios_there_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
-    assert not picture.save_picture_of(results(choose(["mnist-error"])), path)
     alone = [result._replace(figures={OURS.name: result.ours}) for result in results(choose(["add"]))]
     assert not picture.save_picture_of(alone, path)
     assert not path.exists()

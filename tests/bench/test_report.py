@@ -53,6 +53,19 @@ def test_lines_come_with_conditions_ratios_and_what_was_missed(monkeypatch: pyte
     assert lines[-1] == "Targets missed: step"
 
 
+def test_what_trainings_reached_stands_in_their_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = Row("steps", "trained", "a training", "add", quantity="training", goal=0.99)
+    samples: measure.Samples = {("trained", OURS.name): [2.0], (measure.ACCURACY, OURS.name): [0.9876]}
+    monkeypatch.setattr(report, "installed", lambda: [OURS])
+    monkeypatch.setattr(report, "measure", lambda *rest: samples)
+    lines: list[str] = []
+    _, (found,) = report.bench([trained], 1, 2.0, 2, lines.append)
+    assert found.reached == {OURS.name: [0.9876]}
+    assert "reached 99% FAIL" in lines[-2]
+    assert lines[-2].endswith("tinygrad_cnn reached 98.76 % (1 of 1 runs SHORT of 99 %)")
+    assert lines[-1] == "Targets missed: trained"
+
+
 def test_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     lines, conditions, results = measured(monkeypatch, [OURS])
     assert "PyTorch is not installed" in lines[2]

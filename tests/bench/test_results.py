@@ -48,8 +48,21 @@ def test_cells_and_record_of_a_row() -> None:
     assert record["ratio"] == pytest.approx({"median": 1.5, "low": 1.5})
     assert (record["unit"], record["group"]) == ("s", "group")
     assert record["targets"] == {">= 1.2": True, "<= 1 ms": False}
-    units = {quantity: result(row(quantity=quantity), 1.0).record()["unit"] for quantity in ("memory", "error")}
-    assert units == {"memory": "MB", "error": "1"}
+    assert result(row(quantity="memory"), 1.0).record()["unit"] == "MB"
+
+
+def test_a_row_with_a_goal_names_what_every_run_reached() -> None:
+    reached = {OURS.name: [0.9912, 0.9903], PEER.name: [0.9899, 0.99]}
+    found = result(row(goal=0.99), 2.0, 9.0)._replace(reached=reached)
+    assert found.cells()[6:] == [
+        "reached 99% pass",
+        "tinygrad_cnn reached 99.12 %, 99.03 %; PyTorch reached 98.99 %, 99.00 % (1 of 2 runs SHORT of 99 %)",
+    ]
+    assert found.record()["reached"] == reached
+    short = found._replace(reached={OURS.name: [0.9912, 0.9899]})
+    assert short.verdicts == {"reached 99%": False}
+    assert short.cells()[7] == "tinygrad_cnn reached 99.12 %, 98.99 % (1 of 2 runs SHORT of 99 %)"
+    assert result(row(), 2.0)._replace(reached=reached).cells()[6:] == ["-", "-"]
 
 
 def test_a_target_needs_something_to_compare_with() -> None:
@@ -95,4 +108,3 @@ def test_one_unit_for_a_figure() -> None:
     assert figure(Summary(2e-8, 1e-8, 3e-8, 9), "step") == "20 ns (10 to 30)"
     assert figure(Summary(12.0, 2.5, 25.0, 9), "first step") == "12 s (2.5 to 25)"
     assert figure(Summary(1234.0, 999.0, 2000.0, 9), "memory") == "1234 MB (999 to 2000)"
-    assert figure(Summary(0.0081, 0.008, 0.01, 3), "error") == "0.81 % (0.8 to 1)"

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tinygrad_cnn.bench.rows import MNIST
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "train_mnist.py"
 
 
@@ -80,3 +82,8 @@ def test_ctrl_c_before_the_run_begins_does_not_speak_of_one(example, tmp_path, m
     monkeypatch.setattr(example, "load", interrupted)
     with pytest.raises(SystemExit, match="stopped before the start"):
         example.main(["--quick", "--runs", str(tmp_path)])
+
+
+def test_the_benchmark_trains_by_the_same_recipe(example):
+    names = {"epochs": "epochs", "batch": "batch_size", "lr": "lr"}
+    assert {name: MNIST[name] for name in names} == {name: example.DEFAULTS[other] for name, other in names.items()}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import signal
@@ -191,3 +193,10 @@ def test_a_run_is_finished_when_its_pictures_are_drawn(tmp_path, parts):
         unfinished_run(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no run there"):
         unfinished_run(tmp_path / "elsewhere")
+
+
+def test_the_process_of_a_finished_run_ends_without_a_last_search_for_garbage(tmp_path, parts, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    train(tmp_path / "run", parts())
+    assert gc.freeze in at_exit

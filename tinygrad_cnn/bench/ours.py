@@ -194,7 +194,9 @@ def register_tile(tiles: int) -> Step:
     return peak.register_tile(tiles)
 
 
-def mnist(epochs: int, batch: int, lr: float, seed: int) -> Step:
+def mnist(
+    epochs: int, batch: int, lr: float, rise: float, betas: tuple[float, float], smoothing: float, seed: int
+) -> Step:
     """Train LeNet-5 on MNIST with Adam and the 1cycle schedule, then classify the test set."""
 
     def step() -> dict[str, float]:
@@ -202,18 +204,18 @@ def mnist(epochs: int, batch: int, lr: float, seed: int) -> Step:
         train_set, test_set = data.mnist("train", report=_silent), data.mnist("test", report=_silent)
         loader = data.DataLoader(train_set, batch, shuffle=True)
         model = nets.lenet(nn)
-        optimizer = optim.Adam(model.parameters())
-        schedule = optim.OneCycleLR(optimizer, lr, epochs=epochs, steps_per_epoch=len(loader))
+        optimizer = optim.Adam(model.parameters(), betas=betas)
+        schedule = optim.OneCycleLR(optimizer, lr, epochs=epochs, steps_per_epoch=len(loader), pct_start=rise)
         start = perf_counter()
         for _ in range(epochs):
             for x, labels in loader:
-                loss = F.cross_entropy(model(x), labels)
+                loss = F.cross_entropy(model(x), labels, label_smoothing=smoothing)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
         trained = perf_counter()
-        return {"training": trained - start, "error": 1 - evaluate(model, test_set).accuracy}
+        return {"training": trained - start, "accuracy": evaluate(model, test_set).accuracy}
 
     return step
 

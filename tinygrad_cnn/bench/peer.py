@@ -194,7 +194,9 @@ def matmul(size: int) -> Step:
     return lambda: a @ b
 
 
-def mnist(epochs: int, batch: int, lr: float, seed: int) -> Step:
+def mnist(
+    epochs: int, batch: int, lr: float, rise: float, betas: tuple[float, float], smoothing: float, seed: int
+) -> Step:
     """Train LeNet-5 on MNIST with Adam and the 1cycle schedule, then classify the test set."""
     import torch
     from torch.nn import functional as F
@@ -204,24 +206,25 @@ def mnist(epochs: int, batch: int, lr: float, seed: int) -> Step:
         train_set, train_labels = _mnist("train")
         test_set, test_labels = _mnist("t10k")
         model = _net("lenet")
-        optimizer = torch.optim.Adam(model.parameters())
-        batches = -(-len(train_set) // batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, epochs=epochs, steps_per_epoch=batches)
+        optimizer = torch.optim.Adam(model.parameters(), betas=betas)
+        cycle = {"epochs": epochs, "steps_per_epoch": -(-len(train_set) // batch), "pct_start": rise}
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, **cycle)
         start = perf_counter()
         for _ in range(epochs):
             for index in torch.randperm(len(train_set)).split(batch):
-                loss = F.cross_entropy(model(_normalised(train_set[index])), train_labels[index])
+                scores = model(_normalised(train_set[index]))
+                loss = F.cross_entropy(scores, train_labels[index], label_smoothing=smoothing)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
         trained = perf_counter()
         with torch.no_grad():
-            wrong = sum(
-                (model(_normalised(x)).argmax(1) != labels).sum().item()
+            right = sum(
+                (model(_normalised(x)).argmax(1) == labels).sum().item()
                 for x, labels in zip(test_set.split(500), test_labels.split(500), strict=True)
             )
-        return {"training": trained - start, "error": wrong / len(test_set)}
+        return {"training": trained - start, "accuracy": right / len(test_set)}
 
     return step
 

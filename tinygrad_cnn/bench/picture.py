@@ -32,7 +32,7 @@ def save_picture_of(results: Sequence[Result], path: Path) -> bool:
     Raises:
         ImportError: matplotlib is not installed (``pip install tinygrad-cnn[plot]``).
     """
-    compared = [result for result in results if result.ratio and result.row.quantity != "error"]
+    compared = [result for result in results if result.ratio]
     if not compared:
         return False
     sections = {group: _bars(list(rows)) for group, rows in groupby(compared, lambda result: result.row.group)}

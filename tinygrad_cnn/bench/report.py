@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tinygrad_cnn.bench.machine import machine
-from tinygrad_cnn.bench.measure import measure
+from tinygrad_cnn.bench.measure import ACCURACY, measure
 from tinygrad_cnn.bench.picture import save_picture_of
 from tinygrad_cnn.bench.results import HEADINGS, Conditions, Result, conclusions
 from tinygrad_cnn.bench.rows import PEAK, ROWS, Row, families
@@ -48,7 +48,8 @@ def bench(
         found = {key: summarise(times) for key, times in samples.items()}
         for row in family:
             figures = {side.name: found[row.name, side.name] for side in sides if (row.name, side.name) in found}
-            results.append(Result(row, figures, found.get((PEAK.name, OURS.name))))
+            reached = {side.name: samples[ACCURACY, side.name] for side in sides if (ACCURACY, side.name) in samples}
+            results.append(Result(row, figures, found.get((PEAK.name, OURS.name)), reached))
             write(line(results[-1].cells()))
     for conclusion in conclusions(results):
         write(f"{conclusion.title}: {conclusion.figures}. {conclusion.cells()[-1]}".removesuffix(" -"))

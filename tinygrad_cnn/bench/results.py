@@ -42,11 +42,15 @@ class Conditions(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was found for one row; ``peak`` are the seconds of `rows.PEAK` in the same turns."""
+    """What was found for one row; ``peak`` are the seconds of `rows.PEAK` in the same turns.
+
+    ``reached`` are the accuracies that each side's trainings ended with, turn by turn.
+    """
 
     row: Row
     figures: Figures
     peak: Summary | None = None
+    reached: Mapping[str, Sequence[float]] = {}
 
     @property
     def ours(self) -> Summary:
@@ -76,6 +80,8 @@ class Result(NamedTuple):
             found[f"<= {_plain(row.limit, row.quantity)}"] = self.ours.median <= row.limit
         if row.share is not None and self.share is not None:
             found[f">= {row.share:.0%} of peak"] = self.share >= row.share
+        if row.goal is not None:
+            found[f"reached {row.goal:.0%}"] = min(self.reached[OURS.name]) >= row.goal
         return found
 
     def cells(self) -> list[str]:
@@ -84,20 +90,22 @@ class Result(NamedTuple):
         write = {name: figure(side, self.row.quantity) for name, side in self.figures.items()}
         ours, peer = (write.pop(side.name, "-") for side in (OURS, PEER))
         others = [f"{name} {text} {compare(self.figures[name], self.ours).median:.2f}" for name, text in write.items()]
+        if self.row.goal is not None:
+            others += [f"{name} reached {accuracies(found, self.row.goal)}" for name, found in self.reached.items()]
         share = "-" if self.share is None else f"{self.share:.0%}"
         return [self.row.name, ours, peer, *ratios, share, words(self.verdicts), "; ".join(others) or "-"]
 
     def record(self) -> dict[str, Any]:
-        """Return the same as values for JSON: seconds, MB, or a part of 1."""
-        units = {"memory": "MB", "error": "1"}
+        """Return the same as values for JSON: seconds or MB."""
         return {
             "row": self.row.name,
             "group": self.row.group,
             "title": self.row.title,
-            "unit": units.get(self.row.quantity, "s"),
+            "unit": "MB" if self.row.quantity == "memory" else "s",
             **{name: side._asdict() for name, side in self.figures.items()},
             **({"ratio": self.ratio._asdict()} if self.ratio else {}),
             **({"share of peak": self.share} if self.share is not None else {}),
+            **({"reached": self.reached} if self.row.goal is not None else {}),
             "targets": self.verdicts,
         }
 
@@ -144,6 +152,17 @@ def _quotient(rule: Quotient, found: Mapping[str, Result]) -> Conclusion | None:
     return Conclusion(rule.name, rule.title, ", ".join(f"{n} {q:.2f}" for n, q in quotients.items()), verdicts)
 
 
+def accuracies(reached: Sequence[float], goal: float) -> str:
+    """Write what each run reached, and how many of them fell short.
+
+    >>> accuracies([0.991, 0.9899], goal=0.99)
+    '99.10 %, 98.99 % (1 of 2 runs SHORT of 99 %)'
+    """
+    short = sum(accuracy < goal for accuracy in reached)
+    text = ", ".join(f"{100 * accuracy:.2f} %" for accuracy in reached)
+    return text + (f" ({short} of {len(reached)} runs SHORT of {100 * goal:g} %)" if short else "")
+
+
 def words(verdicts: Mapping[str, bool]) -> str:
     """Write what was asked for, and whether it was reached.
 
@@ -171,5 +190,5 @@ def _plain(value: float, quantity: Quantity) -> str:
 
 def _unit(value: float, quantity: Quantity) -> tuple[str, float]:
     times = [("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
-    scales = {"memory": [("MB", 1.0)], "error": [("%", 0.01)]}.get(quantity, times)
+    scales = {"memory": [("MB", 1.0)]}.get(quantity, times)
     return next((entry for entry in reversed(scales) if value >= entry[1]), scales[0])

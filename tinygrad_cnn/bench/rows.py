@@ -15,9 +15,9 @@ from tinygrad_cnn.bench.vocabulary import FUNCTIONS, JOINED, LAYERS, OTHER, REGI
 
 # "step": seconds of one step, in blocks within processes that stay alive. The rest come from fresh processes:
 # "import": seconds of the import; "first step": seconds from before the import to the end of the first step;
-# "process": the same from the start of the interpreter; "training", "error": seconds of training alone and the part of
-# the test set that is wrong after it, as the step says; "memory": the peak of resident memory after a block, in MB.
-Quantity = Literal["step", "import", "first step", "process", "training", "error", "memory"]
+# "process": the same from the start of the interpreter; "training": seconds of training alone, as the step says;
+# "memory": the peak of resident memory after a block, in MB.
+Quantity = Literal["step", "import", "first step", "process", "training", "memory"]
 
 
 class Row(NamedTuple):
@@ -37,6 +37,7 @@ class Row(NamedTuple):
     operations: int = 1  # in a step; the time is that of one
     target: float | None = None
     limit: float | None = None
+    goal: float | None = None  # the accuracy that training is to reach: a run that falls short is named
     multiply_adds: int = 0  # in a step; where they are told the row has a share of the multiply-add peak
     share: float | None = None  # that the share is to reach
     threads: int | None = None  # where they are not those of the whole run
@@ -157,7 +158,8 @@ def _vocabulary() -> list[Row]:
 
 IMAGES = (64, 64, 112, 112)  # 205 MB
 LENET: dict[str, Any] = {"net": "lenet", "batch": 128}
-MNIST = {"epochs": 3, "batch": 128, "lr": 0.005, "seed": 0}
+# The recipe of examples/train_mnist.py.
+MNIST = {"epochs": 2, "batch": 128, "lr": 0.01, "rise": 0.2, "betas": [0.9, 0.99], "smoothing": 0.05, "seed": 0}
 
 ROWS: tuple[Row, ...] = (
     Row("engine", "add", "a + b, recorded, on 4 x 4 arrays", "add", {"count": 1000}, operations=1000, target=1.0),
@@ -228,11 +230,9 @@ ROWS: tuple[Row, ...] = (
 
     *_vocabulary(),
 
-    Row("mnist", "mnist-training", "LeNet-5 on MNIST, 3 epochs, seeds 0, 1, 2: training alone", "mnist", MNIST, "mnist",
-        "training", target=4.0, limit=2.5),
+    Row("mnist", "mnist-training", "LeNet-5 on MNIST to 99 % of the test set, 2 epochs, seeds 0, 1, 2: training alone",
+        "mnist", MNIST, "mnist", "training", target=4.0, limit=2.5, goal=0.99),
     Row("mnist", "mnist-process", "the same, the whole process", "mnist", MNIST, "mnist", "process", limit=10.0),
-    Row("mnist", "mnist-error", "the same, what is wrong of the whole test set", "mnist", MNIST, "mnist", "error",
-        limit=0.01),
 
     Row("start", "import", "import in a fresh process", "add", {"count": 1}, "", "import", limit=0.35),
     Row("start", "first-step-warm", "import to the end of LeNet-5's first training step", "training", LENET, "",

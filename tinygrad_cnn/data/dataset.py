@@ -95,7 +95,10 @@ class ArrayDataset:
         """Return (x, labels): x (n, C, H, W) float32, labels (n,) int64; without the n for a single index."""
         if isinstance(indices, tuple):
             raise TypeError("ArrayDataset: expected one index, a slice or an array of indices, got a tuple")
-        x = np.multiply(self.images[indices], self._scale, dtype=np.float32)
+        many = isinstance(indices, np.ndarray) and indices.dtype == np.int64
+        images = self.images.take(indices, 0) if many else self.images[indices]  # take needs half the time
+        x = images.astype(np.float32)
+        x *= self._scale
         x += self._shift
         return x, self.labels[indices]
 
