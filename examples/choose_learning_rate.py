@@ -1,4 +1,4 @@
-"""Choose the learning rate of train_mnist.py on held-out training images; the test set is never looked at."""
+"""Compare learning rates for train_mnist.py on held-out training images; the test set is never looked at."""
 
 import argparse
 from statistics import mean

@@ -10,7 +10,7 @@ from tinygrad_cnn.training import CHECKPOINT, Run, evaluate, read_options
 
 DATASETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
 DEFAULTS = {"dataset": "mnist", "seed": 0, "epochs": 2, "batch_size": 128}
-DEFAULTS["lr"] = 0.01  # the peak of the cycle, chosen by choose_learning_rate.py
+DEFAULTS["lr"] = 0.01  # the peak of the cycle; see choose_learning_rate.py
 QUICK = {"dataset": "synthetic", "epochs": 2, "batch_size": 32, "lr": 0.005}
 
 
