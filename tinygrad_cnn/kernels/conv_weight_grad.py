@@ -79,11 +79,13 @@ def _gather(
     sums = acc.reshape(len(acc), rows, -1)
     for i in range(count):
         r = i + rows - count if i >= rows - height else i  # the last block ends with the last filter
+        total, row = sums[first, r], gw[o + i, tap:]
         for part in range(1, parts):
-            for j in range(sums.shape[2]):
-                sums[first, r, j] += sums[first + part, r, j]
-        for t in range(min(len(taps), gw.shape[1] - tap)):
-            gw[o + i, tap + t] = sums[first, r, taps[t]]
+            more = sums[first + part, r]
+            for j in range(len(total)):
+                total[j] += more[j]
+        for t in range(min(len(taps), len(row))):
+            row[t] = total[taps[t]]
 
 
 @kernel(writes="gw acc images panels starts chosen")

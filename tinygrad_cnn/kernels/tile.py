@@ -44,7 +44,7 @@ MOST_ROWS = len(VECTORS) - 1
 # The shapes of tiles: so many rows and vectors; the highest also with fewer vectors, for what is left at an end.
 TILES = [(r, v) for r, most in enumerate(VECTORS) for v in range(1 if r == MOST_ROWS else most, most + 1) if r]
 # The inner tile: rows x taps accumulators, and both operands are vectors.
-INNER_ROWS, INNER_TAPS = (4, 6) if REGISTERS == 32 else (3, 4)
+INNER_ROWS, INNER_TAPS = (3, 5) if REGISTERS == 32 else (3, 4)
 # One accumulator adds at most this many products in a row, then partial sums are added: the error stays small.
 LONGEST_CHAIN = 512
 
