@@ -23,7 +23,6 @@ from tinygrad_cnn.kernels.pool import select
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, lanes
 from tinygrad_cnn.kernels.tile_pixels import pixel_tile, turn
 
-unsigned = np.uint64  # of an unsigned index nobody asks whether it counts from the end
 _NONE = np.empty(0)
 _NO_INDEX = np.empty(0, np.uint8)
 
@@ -42,8 +41,8 @@ def _pack_filters(
         for t in range(len(taps)):
             source, panel = w[first + taps[t] :], panels[block, t * depth : (t + 1) * depth]
             for c in range(depth):
-                for r in range(rows):
-                    panel[c, r] = source[unsigned(r * row + c * step)]
+                for r in range(rows):  # an unsigned index is not looked at whether it counts from the end
+                    panel[c, r] = source[np.uint64(r * row + c * step)]
 
 
 def filter_panels(gradient: bool, w: np.ndarray, taps: np.ndarray, groups: int, count: int, rows: int) -> np.ndarray:
