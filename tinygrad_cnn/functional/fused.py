@@ -214,10 +214,12 @@ class LinearRun(Function):
         on_arrays, relus = type(gy) is ndarray, self.layers.relus
         hidden: Sequence[Any] = self.hidden if on_arrays else self._hidden_again(*xs)
         gradients: list[Any] = [None] * len(xs)
+        needs = [self.needs(i) for i in range(len(xs))]
+        lowest = needs.index(True) if True in needs else len(xs)
         gy = gate(gy, y) if relus[-1] else gy
         for i in range(len(relus) - 1, -1, -1):
             at, gated = 1 + 2 * i, i > 0 and relus[i - 1]
-            wanted = any(map(self.needs, range(at))), self.needs(at), self.needs(at + 1)
+            wanted = lowest < at, needs[at], needs[at + 1]
             if on_arrays:
                 gy, *gradients[at : at + 2] = linear_kernel.gradients(gy, hidden[i], xs[at], wanted, gated)
             else:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd import enable_grad, version
+from tinygrad_cnn.autograd import Leaf, enable_grad, version
 from tinygrad_cnn.kernels.geometry import number
 from tinygrad_cnn.tensor import Tensor
 
@@ -124,7 +124,10 @@ class Optimizer:
         """Forget the gradients of all parameters (or fill them with zeros)."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.zero_grad(set_to_none)
+                if set_to_none and type(p.edge) is Leaf:  # at every step: past the property and its questions
+                    p.edge.grad = None
+                else:
+                    p.zero_grad(set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters that have a gradient; one whose ``.grad`` is None is left alone completely.
