@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -376,3 +377,29 @@ def test_a_result_of_a_dtype_without_gradients_is_named(dtype: Any) -> None:
     assert Odd()(Tensor(x)).dtype == dtype  # no gradient, no kernel that would take it for something else
     with pytest.raises(TypeError, match=f"Odd: result of {np.dtype(dtype)}; gradients need float32 or float64"):
         F.sort(Odd()(Tensor(x, requires_grad=True)), 1)[0].sum().backward()
+
+
+def test_a_joint_rule_asks_what_its_own_pass_needs() -> None:
+    """Two threads go back through one retained graph, each to another input, and meet inside the rule."""
+    meet = threading.Barrier(2, timeout=20)
+
+    class Product(Function):
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, gy, a, b):
+            meet.wait()
+            return (gy * b if self.needs(0) else None), (gy * a if self.needs(1) else None)
+
+    a, b = Tensor([2.0, 3.0], requires_grad=True), Tensor([5.0, 7.0], requires_grad=True)
+    total, found = Product()(a, b).sum(), {}
+
+    def go(name: str, x: Tensor) -> None:
+        found[name] = grad(total, x, retain_graph=True)[0].tolist()
+
+    threads = [threading.Thread(target=go, args=pair) for pair in (("a", a), ("b", b))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {"a": [5.0, 7.0], "b": [2.0, 3.0]}

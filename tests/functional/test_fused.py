@@ -275,3 +275,35 @@ def test_the_nodes_of_a_run_of_layers_can_be_recorded_one_by_one() -> None:
     assert (node.name, node.edges[0].name) == ("Linear", "ReLU")
     for g, known in zip(grad(y.sum(), inputs), expected, strict=True):
         np.testing.assert_array_equal(g.data, known)
+
+
+def test_only_what_a_rule_reads_is_kept_and_guarded() -> None:
+    x, weights, layers = LAYERS["a classifier"]
+    inputs = draw_layers(x, weights, np.float32)
+
+    def run(*frozen: int) -> Tensor:
+        return LinearRun(layers).apply(*[v.detach() if i in frozen else v for i, v in enumerate(inputs)])
+
+    y = run()
+    y[:, 0] = -9.0  # the last layer's rules do not read its result
+    inputs[2].detach().copy_(np.zeros(5, np.float32))  # nor do any read a bias
+    y.sum().backward()
+    y = run(0)
+    inputs[1].detach().copy_(np.ones((5, 6), np.float32))  # the first weight serves the input's gradient alone
+    y.sum().backward()
+    y = run(0, 1, 2, 3, 4)
+    assert [h is None for h in y.grad_fn.hidden] == [True, True, False]
+    y.sum().backward()
+
+    y = run()
+    inputs[3].detach().copy_(np.ones((4, 5), np.float32))
+    with pytest.raises(RuntimeError, match=r"LinearRun: its input 'w2' \(shape \(4, 5\)\) was written in place"):
+        y.sum().backward()
+    y = run()
+    inputs[2].detach().copy_(np.ones(5, np.float32))
+    with pytest.raises(RuntimeError, match="its input 'b1'"):
+        grad(y.sum(), inputs[0], create_graph=True)
+    y = LinearRun(LAYERS["relu at the end"][2]).apply(*draw_layers(*LAYERS["relu at the end"][:2], np.float32))
+    y[0] = 1.0
+    with pytest.raises(RuntimeError, match="its result"):
+        y.sum().backward()

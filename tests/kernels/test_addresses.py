@@ -81,10 +81,12 @@ def test_other_arrays_are_other_places() -> None:
         step(w, [np.ones(40), np.ones(3)], v)
         np.testing.assert_array_equal(old, before)
         assert (group[i] != 0).all()
-    w[0].flags.writeable = False
     before = w[1].copy()
-    with pytest.raises(ValueError, match="is read-only"):
-        step(w, [np.ones(40), np.ones(3)], v)
+    for array in (w[0], v[1]):
+        array.flags.writeable = False
+        with pytest.raises(ValueError, match="is read-only"):
+            step(w, [np.ones(40), np.ones(3)], v)
+        array.flags.writeable = True
     np.testing.assert_array_equal(w[1], before)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,9 @@ def test_which_layers_run_as_one(follows: list[nn.Module], length: int) -> None:
 
 
 ROW = np.ones((2, 6), np.float32)
+SQUARE = nn.Linear(6, 6)
+WITHOUT = nn.Linear(4, 3)
+WITHOUT.weight = None  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,9 @@ ROW = np.ones((2, 6), np.float32)
         ([nn.Linear(6, 4), nn.ReLU()], None, 1),
         ([nn.Linear(6, 4), ThresholdReLU()], ROW, 1),
         ([nn.Linear(6, 4)], ROW, 1),
+        ([SQUARE, nn.ReLU(), SQUARE], ROW, 2),
+        ([nn.Linear(6, 4), WITHOUT], ROW, 1),
+        ([nn.Linear(6, 4), nn.ReLU()], SimpleNamespace(shape=(2, 6), dtype=np.dtype(np.float32)), 1),
     ],
     ids=str,
 )
@@ -102,6 +109,17 @@ def test_a_classifier_is_one_node_and_its_gradients_are_those_of_the_layers() ->
         np.testing.assert_array_equal(p.grad.data, g)
     assert model(np.zeros((0, 3, 8, 9), np.float32)).shape == (0, 3)
     assert [name for name, *_ in _notes(model)] == ["Reshape", "Linear", "ReLU", "Linear", "Linear"]
+
+
+def test_a_layer_that_is_used_three_times_has_the_bits_of_single_layers() -> None:
+    layer = nn.Linear(64, 64, generator=np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((4, 64)).astype(np.float32)
+    found = []
+    for y in (nn.Sequential(layer, layer, layer)(x), layer(layer(layer(x)))):
+        layer.zero_grad()
+        y.sum().backward()
+        found.append(layer.weight.grad.data)
+    np.testing.assert_array_equal(*found)
 
 
 def _notes(model: nn.Module) -> list[tuple[str, ...]]:

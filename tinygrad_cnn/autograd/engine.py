@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import version
-from tinygrad_cnn.autograd.function import Function
+from tinygrad_cnn.autograd.function import Function, useful
 from tinygrad_cnn.autograd.mode import set_grad_enabled
 from tinygrad_cnn.autograd.variable import Leaf, Variable
 from tinygrad_cnn.kernels import buffers
@@ -176,14 +176,16 @@ class Walk:
             saved = lift(node, self.wrap)
         for i, rule, arguments in plan.rules:
             if i < 0:  # a joint backward: the gradients of all inputs at once
-                node.useful = self.useful
-                gradients = rule(node, gy, *[saved[p] for p in arguments])
+                useful.set(self.useful)
+                try:
+                    gradients = rule(node, gy, *[saved[p] for p in arguments])
+                finally:
+                    useful.set(None)
                 if len(gradients) != len(edges):
                     raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")
                 for edge, g in zip(edges, gradients, strict=True):
                     if edge is not None and (self.useful is None or edge in self.useful):
                         self.receive(node, edge, g)
-                node.useful = None
                 continue
             edge = edges[i]
             if self.useful is not None and edge not in self.useful:

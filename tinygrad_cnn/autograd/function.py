@@ -8,7 +8,8 @@ Rules run on arrays, and under ``create_graph`` on variables: they are written i
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from weakref import ref
@@ -22,10 +23,9 @@ from tinygrad_cnn.state import module_path, place, recording, tick
 
 new = object.__new__
 _ABSENT: Any = object()  # in the place of an input that was not given
-_MOST_PLANS = 64  # that a variadic operation keeps
 _VARIADIC = 0x04  # the flag of code objects that take *args
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
-_RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "useful", "y_dtype", "y_shape"}
+_RESERVED = {"edges", "owner", "plan", "saved", "tick", "path", "y_dtype", "y_shape"}
 
 
 @dataclass(slots=True)
@@ -41,6 +41,10 @@ class Plan:
     records: bool  # False for operations without derivatives
     by_products: tuple[str, ...]  # attributes that are freed with the graph
     retains_grad: bool = False  # on the plan of one node: retain_grad() was called
+
+
+# While the joint backward of a node runs in this thread: the edges that lead to a wanted gradient, None where all do.
+useful: ContextVar[set[Any] | None] = ContextVar("useful", default=None)
 
 
 def no_derivative(function: Function, gy: Any) -> Any:
@@ -92,7 +96,6 @@ class Function:
     y_dtype: np.dtype
     owner: ref[ndarray] | None = None
     grad: Any = None
-    useful: set[Function | Leaf] | None = None  # while its joint backward runs: what leads to a wanted gradient
 
     @property
     def name(self) -> str:
@@ -187,8 +190,8 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Say, inside ``backward``, whether the gradient of input ``i`` is wanted."""
-        edge = self.edges[i] if self.edges is not None else None
-        return edge is not None and (self.useful is None or edge in self.useful)
+        edge, wanted = self.edges[i] if self.edges is not None else None, useful.get()
+        return edge is not None and (wanted is None or edge in wanted)
 
     def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
         """Bring a gradient of another shape to the input's; only broadcasting operations can."""
@@ -210,14 +213,12 @@ class Function:
         self.__dict__ = {**vars(other), "tick": self.tick, "plan": plan, "grad": self.grad}
         self.__class__ = other.__class__
 
-    def check_versions(self) -> None:
-        """Raise where a saved array was written after this node was recorded."""
-        for i, array in enumerate(self.saved):
+    def check_versions(self, positions: Iterable[int] | None = None) -> None:
+        """Raise where an array at these positions in ``saved`` (all) was written after this node was recorded."""
+        for i in range(len(self.saved)) if positions is None else positions:
+            array = self.saved[i]
             if isinstance(array, ndarray) and version.written_since(version.owner(array), self.tick):
-                if i == len(self.edges or ()):  # the result is saved after all inputs
-                    name = "y"
-                else:  # of forward(self, *xs) every input is called xs
-                    name = self.input_names[min(i, len(self.input_names) - 1)]
+                name = "y" if i == len(self.edges or ()) else self.input_name(i)  # the result comes after all inputs
                 what = f"its {'result' if name == 'y' else f'input {name!r}'} (shape {array.shape})"
                 break
         else:
@@ -283,7 +284,7 @@ class _Plans(dict[int, Plan]):
 
     def __missing__(self, mask: int) -> Plan:
         plan = _make_plan(self.cls, mask)
-        if not self.cls.variadic or len(self) < _MOST_PLANS:  # of a variadic operation the masks have no bound
+        if not self.cls.variadic or len(self) < 64:  # of a variadic operation the number of masks has no bound
             self[mask] = plan
         return plan
 

@@ -7,7 +7,7 @@ convolution: what a NaN or an infinity spoils, and the last bit of a bias's grad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -193,7 +193,7 @@ class LinearRun(Function):
     """Fully connected layers and their ReLUs: what stands at the end of a classifier."""
 
     keeps = ("hidden",)
-    hidden: list[ndarray]  # what each layer was given
+    hidden: list[Any]  # what each layer was given
 
     def __init__(self, layers: Layers) -> None:
         self.layers = layers
@@ -209,6 +209,28 @@ class LinearRun(Function):
             self.hidden.append(x)
             x = linear_kernel.linear(x, w, b, relu)
         return x
+
+    def apply(self, *xs: Any) -> Any:
+        result = super().apply(*xs)
+        if self.tick:  # recorded: what no rule will read need not stay
+            if not self.layers.relus[-1]:
+                self.saved[-1] = None
+            for i in range((self._lowest() - 1) // 2):
+                self.hidden[i] = None
+        return result
+
+    __call__ = apply  # type: ignore[assignment]  # as in Function, whose apply spells its first inputs out
+
+    def _lowest(self) -> int:
+        """Return the first input that needs a gradient."""
+        return next(i for i, edge in enumerate(self.edges or ()) if edge is not None)
+
+    def check_versions(self, positions: Iterable[int] | None = None) -> None:
+        """Look at what the kernels read; computing the layers again, under create_graph, reads all."""
+        if positions is None:
+            lowest, ws = self._lowest(), range(1, len(self.saved) - 1, 2)
+            positions = [*[0] * self.needs(1), *[at for at in ws if lowest < at], len(self.saved) - 1]
+        super().check_versions(positions)
 
     def backward(self, gy: Any, y: Any, *xs: Any) -> list[Any]:
         on_arrays, relus = type(gy) is ndarray, self.layers.relus
@@ -233,10 +255,12 @@ class LinearRun(Function):
         return gradients
 
     def input_name(self, i: int) -> str:
+        """Return x, w1, b1, w2, ..."""
         return f"{'bw'[i % 2]}{(i + 1) // 2}" if i else "x"
 
     def _hidden_again(self, x: Any, *parameters: Any) -> list[Any]:
         """Compute what each layer was given, in operations that are recorded."""
+        self.check_versions(range(len(self.saved)))
         hidden = [reshape(x, *_flat(self.x_shape)) if self.layers.flat else x]
         for relu, w, b in zip(self.layers.relus[:-1], parameters[::2], parameters[1::2], strict=False):
             y = Linear().apply(hidden[-1], w, b)
@@ -260,9 +284,9 @@ class LinearRun(Function):
             steps.append((Reshape(_flat(self.x_shape)), (), (), _flat(self.x_shape)))
             steps[0][0].x_shape = self.x_shape
         for i, (relu, y) in enumerate(zip(self.layers.relus, [*self.hidden[1:], self.saved[-1]], strict=True)):
-            at = 1 + 2 * i
-            steps.append((Linear(), self.edges[at : at + 2], [self.hidden[i], self.saved[at], None], y.shape))
-            steps += [(ReLU(), (), [None, y], y.shape)] * relu
+            at, shape = 1 + 2 * i, (self.y_shape[0], len(self.saved[1 + 2 * i]))
+            steps.append((Linear(), self.edges[at : at + 2], [self.hidden[i], self.saved[at], None], shape))
+            steps += [(ReLU(), (), [None, y], shape)] * relu
         return _linked(self, self.layers.paths, steps)
 
 

@@ -101,7 +101,7 @@ def _places(written: dict[str, Arrays]) -> _Places:
         and len(known.arrays) == len(arrays)
         and all(map(is_, [found() for found in known.arrays], arrays))
         and known.shapes == shapes
-        and all([x.flags.writeable for x in parameters])
+        and all([x.flags.carray for x in arrays])
     ):
         return known
     for name, group in written.items():

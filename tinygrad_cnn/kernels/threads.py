@@ -19,6 +19,7 @@ import time
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,12 @@ def _serve(words: np.ndarray, looks: int) -> None:
             _give_way()
 
 
+@cache
+def _address_of_run() -> int:
+    """Return where `_run` begins; a forked child must not ask, for LLVM's lock may have been held in the parent."""
+    return _run.address(0, 0, 0, 0)
+
+
 class _Pool:
     """A board, and workers for so many threads; one of the threads is the caller."""
 
@@ -177,7 +184,7 @@ class _Pool:
         self.threads = threads
         self.words = np.zeros(_WORDS, np.int64)
         self.board = self.words.ctypes.data
-        self.words[_RUN] = _run.address(0, 0, 0, 0)
+        self.words[_RUN] = _address_of_run()
         self.sleeping: deque[Any] = deque()
         self.looks = self._looks_while_awake()
         for _ in range(min(threads, PIECES) - 1):

@@ -108,24 +108,29 @@ def _call_convolution(modules: Sequence[Module], paths: tuple[str, ...], input: 
 def _layers(modules: Sequence[Module], at: int, input: Any) -> int:
     """Return the length of a run of fully connected layers, which fit what each of them is given."""
     first: Any = modules[at]
-    shape: tuple[int, ...] = getattr(input, "shape", ())
-    dtype, end = getattr(input, "dtype", None), at
+    x, end = getattr(input, "_data", input), at
+    if type(x) is not np.ndarray or x.dtype not in FLOATS:
+        return 1
+    shape: tuple[int, ...] = x.shape
     if type(first) is Flatten and _is_plain(first):
         if len(shape) < 3 or (first.start_dim, first.end_dim) != (1, -1):
             return 1
         shape, end = (shape[0], math.prod(shape[1:])), at + 1
-    if len(shape) != 2 or dtype not in FLOATS:
+    if len(shape) != 2:
         return 1
-    width, found = shape[1], at
+    width, found, seen = shape[1], at, set()
     while end < len(modules) and type(modules[end]) is Linear and _is_plain(modules[end]):
         layer: Any = modules[end]
         w, b = layer.weight, layer.bias
-        w_shape = w.shape
-        if w.dtype != dtype or len(w_shape) != 2 or w_shape[1] != width:
+        # The gradients of a parameter that is used again are added in the order of the layers: it begins another run.
+        if w is None or w.dtype != x.dtype or w.ndim != 2 or w.shape[1] != width or id(w) in seen or id(b) in seen:
             break
-        width = w_shape[0]
-        if b is not None and (b.dtype != dtype or b.shape != (width,)):
-            break
+        width = w.shape[0]
+        if b is not None:
+            if b.dtype != x.dtype or b.shape != (width,):
+                break
+            seen.add(id(b))
+        seen.add(id(w))
         end = found = end + 1
         if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
             end = found = end + 1
