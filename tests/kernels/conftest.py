@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from tinygrad_cnn.kernels import buffers
+from tinygrad_cnn import state
+from tinygrad_cnn.kernels import buffers, threads
 
 
 @pytest.fixture
@@ -27,6 +28,22 @@ def fenced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[np.ndarray]]:
     monkeypatch.setattr(buffers, "borrow", lambda key, shape, dtype: fence(shape, dtype, 0.0))
     yield blocks
     assert all((block[:64] == 123).all() and (block[-64:] == 123).all() for block in blocks)
+
+
+@pytest.fixture
+def same_bits_for_every_thread_count(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Compare what a function returns when all runs in one piece with what it does in launches for 1 to 3 threads."""
+
+    def check(compute: Callable[[type], list[np.ndarray]], dtype: type) -> None:
+        monkeypatch.setattr(threads, "SERIAL_BELOW", 2**60)
+        alone = compute(dtype)
+        monkeypatch.setattr(threads, "SERIAL_BELOW", 0)
+        for count in (1, 2, 3, 3):
+            monkeypatch.setattr(state, "_num_threads", count)
+            for y, expected in zip(compute(dtype), alone, strict=True):
+                assert y.tobytes() == expected.tobytes(), f"{count} threads"
+
+    return check
 
 
 @pytest.fixture

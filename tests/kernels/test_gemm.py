@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_cnn import reference, state
+from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import gemm, threads
+from tinygrad_cnn.kernels import gemm
 
 DTYPES = [np.float32, np.float64]
 BOUND = {np.dtype(np.float32): 2e-6, np.dtype(np.float64): 1e-10}
@@ -133,14 +134,10 @@ def products(dtype: type) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_bits_for_every_thread_count_and_every_run(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "SERIAL_BELOW", 2**60)
-    alone = products(dtype)
-    monkeypatch.setattr(threads, "SERIAL_BELOW", 0)
-    for count in (1, 2, 3, 3):
-        monkeypatch.setattr(state, "_num_threads", count)
-        for y, expected in zip(products(dtype), alone, strict=True):
-            assert y.tobytes() == expected.tobytes(), f"{count} threads"
+def test_the_same_bits_for_every_thread_count_and_every_run(
+    dtype: type, same_bits_for_every_thread_count: Callable[..., None]
+) -> None:
+    same_bits_for_every_thread_count(products, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

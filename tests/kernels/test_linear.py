@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_cnn import reference, state
+from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
-from tinygrad_cnn.kernels import activation, linear, threads
+from tinygrad_cnn.kernels import activation, linear
 from tinygrad_cnn.kernels.tile import INNER_ROWS, LONGEST_CHAIN
 
 DTYPES = [np.float32, np.float64]
@@ -121,14 +121,10 @@ def results(dtype: type) -> list[Any]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_bits_for_every_thread_count_and_every_run(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "SERIAL_BELOW", 2**60)
-    alone = results(dtype)
-    monkeypatch.setattr(threads, "SERIAL_BELOW", 0)
-    for count in (1, 2, 3, 3):
-        monkeypatch.setattr(state, "_num_threads", count)
-        for y, expected in zip(results(dtype), alone, strict=True):
-            assert y.tobytes() == expected.tobytes(), f"{count} threads"
+def test_the_same_bits_for_every_thread_count_and_every_run(
+    dtype: type, same_bits_for_every_thread_count: Callable[..., None]
+) -> None:
+    same_bits_for_every_thread_count(results, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

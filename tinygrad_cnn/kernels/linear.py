@@ -118,7 +118,7 @@ def gradients(
     need x; what is not needed may be None.
     """
     (n, o), dtype = gy.shape, gy.dtype
-    depth = (x if w is None else w).shape[1]  # type: ignore[union-attr]
+    depth = (x if w is None else w).shape[1]  # type: ignore[union-attr]  # one of the two is there
     gx = gw = gb = None
     if 0 < n <= INNER_ROWS and o <= LONGEST_CHAIN and 0 < o * depth <= _LARGEST:
         none = _nothing(dtype.char)
