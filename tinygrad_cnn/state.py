@@ -182,7 +182,7 @@ def get_winograd() -> bool:
 def set_winograd(enabled: bool) -> None:
     """Let convolutions use Winograd's algorithm where it is faster (the default), or compute all of them directly.
 
-    It serves float32 convolutions with 3x3 filters, stride 1, no dilation and no groups, and their input gradients,
+    It serves float32 convolutions with 3x3 filters, stride 1, any dilation and no groups, and their input gradients,
     with two to four times fewer multiplications. Against the direct path:
 
     - The error, max|a - ref| / max|ref|, is a few times larger: at most 2e-5, measured 2e-7 to 5e-6.

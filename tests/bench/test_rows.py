@@ -74,4 +74,5 @@ def test_small_convolutions_and_winograds_are_not_held_to_the_peak() -> None:
     assert convolution(128, 1, 28, 6, 5)[0].multiply_adds == 0
     winograd, direct = convolution(16, 64, 56, 64, 3)[0], convolution(16, 64, 56, 64, 3, direct=True)[0]
     assert (winograd.share, direct.share) == (None, 0.9)
+    assert convolution(16, 64, 56, 64, 3, dilation=2)[0].share is None
     assert direct.environment == {"TINYGRAD_CNN_WINOGRAD": "0"}

@@ -19,7 +19,7 @@ GEOMETRIES = {
     "where Winograd's algorithm is chosen": (
         (8, 32, 20, 18),
         (32, 32, 3, 3),
-        conv_geometry("conv2d", (3, 3), 1, 1, 1, 1),
+        conv_geometry("conv2d", (3, 3), 1, 1, (1, 2), 1),
     ),
     "images in lanes": ((16, 3, 9, 10), (6, 3, 5, 5), conv_geometry("conv2d", (5, 5), 1, 2, 1, 1)),
     "a batch with many filters": (

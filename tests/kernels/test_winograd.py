@@ -20,7 +20,7 @@ from tinygrad_cnn import functional as F
 from tinygrad_cnn import reference, state
 from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.kernels import buffers, conv, conv_input_grad, threads, tile, winograd
-from tinygrad_cnn.kernels.geometry import Padding
+from tinygrad_cnn.kernels.geometry import Padding, Pair
 
 BOUND = {2: 2e-6, 4: 2e-5}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -36,10 +36,11 @@ class Case(NamedTuple):
     o: int
     size: tuple[int, int]
     padding: Padding = ((1, 1), (1, 1))
+    dilation: Pair = ONE
 
     @property
     def geometry(self) -> tuple[Any, ...]:
-        return ONE, self.padding, ONE, 1
+        return ONE, self.padding, self.dilation, 1
 
     @property
     def x_shape(self) -> tuple[int, int, int, int]:
@@ -48,7 +49,7 @@ class Case(NamedTuple):
     def draw(self, seed: int = 0, positive: bool = False) -> tuple[np.ndarray, ...]:
         """Return images, filters, a bias and an output gradient."""
         rng = np.random.default_rng(seed)
-        out = (self.size[d] + sum(self.padding[d]) - 2 for d in (0, 1))
+        out = (self.size[d] + sum(self.padding[d]) - 2 * self.dilation[d] for d in (0, 1))
         shapes = self.x_shape, (self.o, self.c, 3, 3), (self.o,), (self.n, self.o, *out)
         drawn = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
         return tuple(abs(a) if positive else a for a in drawn)
@@ -61,15 +62,18 @@ CASES = [
     Case(1, 3, 50, (23, 5), ((3, 4), (0, 5))),
     Case(37, 4, 3, (4, 3)),
     Case(1, 2, 2, (1, 40)),
+    Case(2, 5, 19, (21, 16), ((3, 1), (0, 5)), (2, 3)),
+    Case(3, 17, 18, (5, 29), ((4, 4), (2, 0)), (3, 1)),
+    Case(1, 3, 2, (12, 90), ((0, 1), (7, 0)), (5, winograd.BLOCK)),
 ]
 
 
 def faces(case: Case, m: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, w, b, u = case.draw(seed)
     return (
-        winograd.conv2d(x, w, b, case.padding, m),
-        winograd.conv2d(x, w, None, case.padding, m),
-        winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, m),
+        winograd.conv2d(x, w, b, case.padding, case.dilation, m),
+        winograd.conv2d(x, w, None, case.padding, case.dilation, m),
+        winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, case.dilation, m),
     )
 
 
@@ -97,8 +101,9 @@ def test_the_reference(case: Case, m: int) -> None:
 def cases(draw: Any) -> Case:
     number = lambda least, most: draw(st.integers(least, most))
     padding = (number(0, 3), number(0, 3)), (number(0, 3), number(0, 3))
-    h, w = (max(3 - sum(padding[d]), 1) + number(0, 9) for d in (0, 1))
-    return Case(number(1, 4), number(1, 5), draw(st.sampled_from([1, 2, 16, 18])), (h, w), padding)
+    dilation = number(1, 3), number(1, 4)
+    h, w = (max(1 + 2 * dilation[d] - sum(padding[d]), 1) + number(0, 9) for d in (0, 1))
+    return Case(number(1, 4), number(1, 5), draw(st.sampled_from([1, 2, 16, 18])), (h, w), padding, dilation)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
@@ -114,18 +119,18 @@ def test_errors_stay_below_their_bounds(channels: int, positive: bool) -> None:
     case = Case(2, channels, 18, (9, 14))
     x, w, b, _ = case.draw(positive=positive)
     exact = conv.conv2d(*(a.astype(np.float64) for a in (x, w, b)), *case.geometry)
-    assert error(winograd.conv2d(x, w, b, case.padding, 2), exact) <= 2e-6
-    assert error(winograd.conv2d(x, w, b, case.padding, 4), exact) <= 7e-6
+    assert error(winograd.conv2d(x, w, b, case.padding, case.dilation, 2), exact) <= 2e-6
+    assert error(winograd.conv2d(x, w, b, case.padding, case.dilation, 4), exact) <= 7e-6
     case = Case(2, 18, channels, (9, 14))
     _, w, _, u = case.draw(positive=positive)
     wide = u.astype(np.float64), w.astype(np.float64)
     exact = conv_input_grad.conv2d_input_grad(*wide, case.x_shape, *case.geometry)
-    assert error(winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, 2), exact) <= 2e-6
-    assert error(winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, 4), exact) <= 7e-6
+    assert error(winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, case.dilation, 2), exact) <= 2e-6
+    assert error(winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, case.dilation, 4), exact) <= 7e-6
 
 
 @pytest.mark.parametrize("m", [2, 4])
-@pytest.mark.parametrize("case", [Case(11, 20, 50, (13, 10)), Case(1, 3, 17, (70, 33), ((0, 2), (1, 0)))])
+@pytest.mark.parametrize("case", [Case(11, 20, 50, (13, 10)), Case(1, 3, 17, (70, 33), ((0, 2), (1, 0)), (2, 3))])
 def test_the_same_bits_for_every_thread_count_and_every_run(
     case: Case, m: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,9 +148,9 @@ def test_arguments_stay_as_they_are_and_any_layout_gives_the_same_bits(case: Cas
     arguments = case.draw()
     x, w, b, u = layouts = [np.repeat(a, 2, axis=-1)[..., ::2] for a in arguments]
     found = [
-        winograd.conv2d(x, w, b, case.padding, m),
-        winograd.conv2d(x, w, None, case.padding, m),
-        winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, m),
+        winograd.conv2d(x, w, b, case.padding, case.dilation, m),
+        winograd.conv2d(x, w, None, case.padding, case.dilation, m),
+        winograd.conv2d_input_grad(u, w, case.x_shape, case.padding, case.dilation, m),
     ]
     for y, expected in zip(found, faces(case, m), strict=True):
         assert y.tobytes() == expected.tobytes()
@@ -157,9 +162,9 @@ def test_arguments_stay_as_they_are_and_any_layout_gives_the_same_bits(case: Cas
 def test_a_nan_spoils_its_tiles_and_no_other(m: int) -> None:
     case = Case(2, 18, 20, (12, 16))
     x, w, b, _ = case.draw()
-    clean = winograd.conv2d(x, w, b, case.padding, m)
+    clean = winograd.conv2d(x, w, b, case.padding, case.dilation, m)
     x[1, 7, 5, 9] = np.nan  # read by the outputs 4..6, 8..10
-    spoilt = np.isnan(winograd.conv2d(x, w, b, case.padding, m))
+    spoilt = np.isnan(winograd.conv2d(x, w, b, case.padding, case.dilation, m))
     low, high = (4 // m * m, 8 // m * m), (6 // m * m + m, 10 // m * m + m)
     assert spoilt[1, :, 4:7, 8:11].all()
     spoilt[1, :, low[0] : high[0], low[1] : high[1]] = False
@@ -171,7 +176,7 @@ def test_a_nan_spoils_its_tiles_and_no_other(m: int) -> None:
 def test_nothing_to_compute() -> None:
     for shape, filters in (((0, 3, 5, 6), 4), ((2, 3, 5, 6), 0)):
         x, w = np.ones(shape, np.float32), np.ones((filters, 3, 3, 3), np.float32)
-        assert winograd.conv2d(x, w, None, ((1, 1), (0, 0)), 4).shape == (shape[0], filters, 5, 4)
+        assert winograd.conv2d(x, w, None, ((1, 1), (0, 0)), ONE, 4).shape == (shape[0], filters, 5, 4)
 
 
 # --- who decides -----------------------------------------------------------------------------------------------------
@@ -193,6 +198,11 @@ def test_the_table_chooses_by_shape() -> None:
     assert chosen(1, 512, 512, 7, 8) == 0
     assert chosen(64, 3, 64, 56, 55) == 0
     assert chosen(64, 64, 3, 56, 55) == 0
+    assert chosen(16, 64, 64, 28, 27, dilation=(2, 3)) == 4
+    assert chosen(16, 64, 64, 18, 14, dilation=(5, 4)) == 2  # whole tiles at so great distances hang over the edges
+    assert chosen(16, 64, 64, 11, 300, dilation=(6, 1)) == 0
+    assert chosen(1, 64, 64, 99, 330, dilation=(1, winograd.BLOCK)) == 4
+    assert chosen(1, 64, 64, 99, 339, dilation=(1, winograd.BLOCK + 1)) == 0  # a group has to fit a block
 
 
 @pytest.mark.parametrize(
@@ -202,7 +212,6 @@ def test_the_table_chooses_by_shape() -> None:
         {"size": (3, 2)},
         {"size": (5, 5)},
         {"stride": (1, 2)},
-        {"dilation": (2, 1)},
         {"groups": 2},
     ],
 )
@@ -224,7 +233,7 @@ def test_the_switch_selects_the_direct_path(monkeypatch: pytest.MonkeyPatch) -> 
         assert images.grad is not None
         return [y.data.tobytes(), images.grad.data.tobytes()]
 
-    fast = winograd.conv2d(x, w, b, PADDED, m), winograd.conv2d_input_grad(u, w, x.shape, PADDED, m)
+    fast = winograd.conv2d(x, w, b, PADDED, ONE, m), winograd.conv2d_input_grad(u, w, x.shape, PADDED, ONE, m)
     assert both() == [a.tobytes() for a in fast]
     tinygrad_cnn.set_winograd(False)
     direct = (
@@ -302,7 +311,7 @@ if __name__ == "__main__":
         guard_every_array()
         sys.stdout.flush()
         os._exit(0)  # without the finalisers of guarded memory
-    for small in [Case(1, 2, 3, (5, 3), ((1, 0), (0, 2)))] if sys.argv[1] == "small" else CASES:
+    for small in [Case(1, 2, 3, (5, 5), ((1, 0), (0, 2)), (1, 2))] if sys.argv[1] == "small" else CASES:
         for size in (2, 4):
             check(small, size)
     buffers.release()

@@ -64,7 +64,7 @@ class Conv2d(Function):
     def forward(self, x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
         self.x_shape, self.w_shape = x.shape, w.shape
         if m := winograd.choose(x.dtype, x.shape, w.shape, *self.geometry):
-            return winograd.conv2d(x, w, b, self.geometry.padding, m)
+            return winograd.conv2d(x, w, b, *self.geometry[1:3], m)
         return conv.conv2d(x, w, b, *self.geometry)
 
     def grad_x(self, gy: Any, w: Any) -> Any:
@@ -94,7 +94,7 @@ class Conv2dInputGrad(Function):
     def forward(self, gy: ndarray, w: ndarray) -> ndarray:
         self.w_shape = w.shape
         if m := winograd.choose(gy.dtype, self.x_shape, w.shape, *self.geometry):
-            return winograd.conv2d_input_grad(gy, w, self.x_shape, self.geometry.padding, m)
+            return winograd.conv2d_input_grad(gy, w, self.x_shape, *self.geometry[1:3], m)
         return conv_input_grad.conv2d_input_grad(gy, w, self.x_shape, *self.geometry)
 
     def grad_gy(self, ggx: Any, w: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Winograd's convolution: fewer multiplications for 3x3 filters with stride 1, in float32.
+"""Winograd's convolution: fewer multiplications for 3x3 filters with stride 1, dilated or not, in float32.
 
 A tile of m x m outputs reads a x a inputs, a = m + 2. Instead of 9 m^2 products for each channel and filter it needs
 a^2, one for each number of a transformed tile (A, B and G are small constant matrices, see winograd_transform.py):
@@ -11,8 +11,11 @@ places k are a matrix product of their own, over all tiles t:
     U[k, c, o] = (G g[o, c] G^T)[k]     V[k, t, c] = (B^T d[t, c] B)[k]     M[k] = V[k] @ U[k]     y[t, o] = A^T M A
 
 A block of tiles goes through all three steps before the next one begins, so that V and M stay in the second cache.
-The input gradient is the same computation on gy, with turned filters and padding 2 - p. Only whole tiles are computed;
-what hangs over the edge of the output is not written.
+The input gradient is the same computation on gy, with turned filters and padding 2*d - p. Only whole tiles are
+computed; what hangs over the edge of the output is not written.
+
+A dilation d only moves the pixels of a tile d apart, each way: d tiles side by side are interleaved, so they make a
+group whose pixels, read and written, are neighbours. Rows of tiles interleave in the same way.
 """
 
 from __future__ import annotations
@@ -58,14 +61,18 @@ def choose(
     """
     if w_shape[2:] != (3, 3) or dtype != np.float32 or not state.get_winograd():
         return 0
-    if stride != (1, 1) or dilation != (1, 1) or groups != 1 or min(w_shape[:2]) < LEAST_CHANNELS[VECTOR_BYTES]:
+    if stride != (1, 1) or groups != 1 or min(w_shape[:2]) < LEAST_CHANNELS[VECTOR_BYTES] or dilation[1] > BLOCK:
         return 0
-    (top, bottom), (left, right) = padding
-    n, oh, ow = x_shape[0], x_shape[2] + top + bottom - 2, x_shape[3] + left + right - 2
+    (dh, dw), n, (oh, ow) = dilation, x_shape[0], _out(x_shape, padding, dilation)
     multiplications = {0: DIRECT * 9 * n * oh * ow}  # for each channel and filter
     for m in (4, 2):
-        multiplications[m] = (m + 2) ** 2 * (n * -(-oh // m) * -(-ow // m) + FILTER_TILES)
+        multiplications[m] = (m + 2) ** 2 * (n * dh * -(-oh // (m * dh)) * dw * -(-ow // (m * dw)) + FILTER_TILES)
     return min(multiplications, key=multiplications.__getitem__)
+
+
+def _out(x_shape: tuple[int, ...], padding: Padding, dilation: Pair) -> Pair:
+    (top, bottom), (left, right) = padding
+    return x_shape[2] + top + bottom - 2 * dilation[0], x_shape[3] + left + right - 2 * dilation[1]
 
 
 @device
@@ -104,11 +111,11 @@ def _filters(
 
 
 @device
-def _run_at(tile: int, last: int, down: int, across: int) -> tuple[int, int, int, int]:
-    """Return image, row and column of a tile, and how many tiles follow in its row, itself included."""
-    line, column = divmod(tile, across)
+def _run_at(group: int, last: int, down: int, across: int, m: int, dh: int, dw: int) -> tuple[int, int, int, int]:
+    """Return image, first row and first column of a group, and how many follow in its row, itself included."""
+    line, column = divmod(group, across)
     n, row = divmod(line, down)
-    return n, row, column, min(across - column, last - tile)
+    return n, row // dh * m * dh + row % dh, column * m * dw, min(across - column, last - group)
 
 
 @device
@@ -121,18 +128,19 @@ def _clear(strip: ndarray, i: int, start: int, stop: int) -> None:
 
 @device
 def _transform_data(
-    x: ndarray, strip: ndarray, v: ndarray, m: int, top: int, left: int, down: int, across: int, first: int, last: int
-) -> None:
-    """Fill v (a*a, tiles, channels) with the tiles first..last of x (N, C, H, W), a run of tiles at a time."""
+    x: ndarray, strip: ndarray, v: ndarray, m: int, top: int, left: int, dh: int, dw: int, down: int, across: int,
+    first: int, last: int,
+) -> None:  # fmt: skip
+    """Fill v (a*a, tiles, channels) with the groups first..last of x (N, C, H, W), a run of them at a time."""
     c_size, h_size, w_size = x.shape[1:]
     a, pitch, place = m + 2, strip.shape[1], v.shape[1] * v.shape[2]
-    tile = first
-    while tile < last:
-        n, row, column, run = _run_at(tile, last, down, across)
-        origin, length = column * m - left, run * m + 2
+    group = first
+    while group < last:
+        n, row, column, run = _run_at(group, last, down, across, m, dh, dw)
+        origin, length = column - left, (run * m + 2) * dw
         for c in range(0, c_size, LANES):
             for i in range(a):
-                h = row * m + i - top
+                h = row + i * dh - top
                 # columns low..high of the strip lie inside the image
                 low, high = min(max(-origin, 0), length), max(min(w_size - origin, length), 0)
                 if h < 0 or h >= h_size or low >= high:
@@ -144,13 +152,13 @@ def _transform_data(
                         x, ((n * c_size + c) * h_size + h) * w_size + origin + j, h_size * w_size,
                         min(c_size - c, LANES), min(high - j, LANES), ZEROS, 0, strip, (i * pitch + j) * LANES, LANES,
                     )  # fmt: skip
-            for k in range(run):
-                source, target = k * m * LANES, (tile - first + k) * v.shape[2] + c
+            for k in range(run * dw):
+                source, target = (k // dw * m * dw + k % dw) * LANES, ((group - first) * dw + k) * v.shape[2] + c
                 if m == 2:
-                    data2(strip, source, pitch * LANES, LANES, v, target, a * place, place)
+                    data2(strip, source, pitch * LANES, dw * LANES, v, target, a * place, place)
                 else:
-                    data4(strip, source, pitch * LANES, LANES, v, target, a * place, place)
-        tile += run
+                    data4(strip, source, pitch * LANES, dw * LANES, v, target, a * place, place)
+        group += run
 
 
 @device
@@ -173,55 +181,57 @@ def _multiply(v: ndarray, u: ndarray, table: ndarray, c_size: int, products: nda
 
 @device
 def _transform_outputs(
-    products: ndarray, b: ndarray, strip: ndarray, y: ndarray, m: int, down: int, across: int, first: int, last: int
-) -> None:
-    """Write the tiles first..last of y (N, O, OH, OW), a run of tiles at a time; b (O,)."""
+    products: ndarray, b: ndarray, strip: ndarray, y: ndarray, m: int, dh: int, dw: int, down: int, across: int,
+    first: int, last: int,
+) -> None:  # fmt: skip
+    """Write the groups first..last of y (N, O, OH, OW), a run of them at a time; b (O,)."""
     o_size, oh_size, ow_size = y.shape[1:]
     a, pitch, place = m + 2, strip.shape[1], products.shape[1] * products.shape[2]
-    tile = first
-    while tile < last:
-        n, row, column, run = _run_at(tile, last, down, across)
-        length = min(run * m, ow_size - column * m)
+    group = first
+    while group < last:
+        n, row, column, run = _run_at(group, last, down, across, m, dh, dw)
+        length = min(run * m * dw, ow_size - column)
         for o in range(0, o_size, LANES):
-            for k in range(run):
-                source, target = (tile - first + k) * products.shape[2] + o, k * m * LANES
+            for k in range(run * dw):
+                source, target = ((group - first) * dw + k) * products.shape[2] + o, (k // dw * m * dw + k % dw) * LANES
                 if m == 2:
-                    outputs2(products, source, a * place, place, strip, target, pitch * LANES, LANES)
+                    outputs2(products, source, a * place, place, strip, target, pitch * LANES, dw * LANES)
                 else:
-                    outputs4(products, source, a * place, place, strip, target, pitch * LANES, LANES)
-            for i in range(min(m, oh_size - row * m)):
+                    outputs4(products, source, a * place, place, strip, target, pitch * LANES, dw * LANES)
+            for i in range(min(m, (oh_size - row + dh - 1) // dh)):
                 for j in range(0, length, LANES):
                     turn(
                         strip, (i * pitch + j) * LANES, LANES, min(length - j, LANES), min(o_size - o, LANES), b, o,
-                        y, ((n * o_size + o) * oh_size + row * m + i) * ow_size + column * m + j, oh_size * ow_size,
+                        y, ((n * o_size + o) * oh_size + row + i * dh) * ow_size + column + j, oh_size * ow_size,
                     )  # fmt: skip
-        tile += run
+        group += run
 
 
 @kernel(writes="y strips data products")
 def _blocks(
     x: ndarray, u: ndarray, b: ndarray, table: ndarray, y: ndarray, strips: ndarray, data: ndarray, products: ndarray,
-    m: int, top: int, left: int, start: int, stop: int,
+    m: int, top: int, left: int, dh: int, dw: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the blocks of tiles start..stop.
 
     table (WIDEST + 1, C): where channel c begins in a panel of each width. Scratch for each piece: strips (pieces, a,
     pixels, LANES), data (pieces, a*a, tiles, channels), products (pieces, a*a, tiles, filters).
     """
-    down, across = (y.shape[2] + m - 1) // m, (y.shape[3] + m - 1) // m
-    tiles = y.shape[0] * down * across
-    piece = threads.piece_at(start, (tiles + BLOCK - 1) // BLOCK)
+    down, across, size = (y.shape[2] + m * dh - 1) // (m * dh) * dh, (y.shape[3] + m * dw - 1) // (m * dw), BLOCK // dw
+    groups = y.shape[0] * down * across
+    piece = threads.piece_at(start, (groups + size - 1) // size)
     strip, v, sums = strips[piece], data[piece], products[piece]
     for block in range(start, stop):
-        first, last = block * BLOCK, min((block + 1) * BLOCK, tiles)
-        _transform_data(x, strip, v, m, top, left, down, across, first, last)
-        _multiply(v, u, table, x.shape[1], sums, last - first)
-        _transform_outputs(sums, b, strip, y, m, down, across, first, last)
+        first, last = block * size, min((block + 1) * size, groups)
+        _transform_data(x, strip, v, m, top, left, dh, dw, down, across, first, last)
+        _multiply(v, u, table, x.shape[1], sums, (last - first) * dw)
+        _transform_outputs(sums, b, strip, y, m, dh, dw, down, across, first, last)
 
 
 def _convolve(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y_shape: tuple[int, ...], corner: Pair, m: int, turned: bool
-) -> np.ndarray:
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y_shape: tuple[int, ...], corner: Pair, dilation: Pair, m: int,
+    turned: bool,
+) -> np.ndarray:  # fmt: skip
     """Return y, whose pixel (0, 0) reads the pixels of x from (-top, -left) on, corner being (top, left)."""
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     y = buffers.empty(y_shape, x.dtype)
@@ -234,31 +244,32 @@ def _convolve(
     u = buffers.empty((a * a, vectors * LANES * c_size), x.dtype)
     stages = np.empty((threads.pieces_of(panels), 9, LANES), x.dtype)
     threads.split(_filters, panels, w.reshape(-1), u, stages, m, o_size, o_step, c_size, c_step, turned, work=u.size)
-    down, across = -(-y.shape[2] // m), -(-y.shape[3] // m)
-    blocks = -(-len(y) * down * across // BLOCK)
+    dh, dw = dilation
+    down, across = -(-y.shape[2] // (m * dh)) * dh, -(-y.shape[3] // (m * dw))
+    blocks = -(-len(y) * down * across // (BLOCK // dw))
     pieces = threads.pieces_of(blocks)
-    strips = np.empty((pieces, a, min(across, BLOCK) * m + 2, LANES), x.dtype)
+    strips = np.empty((pieces, a, (min(across, BLOCK // dw) * m + 2) * dw, LANES), x.dtype)
     data = buffers.empty((pieces, a * a, BLOCK + 1, -(-c_size // LANES) * LANES), x.dtype)
     products = buffers.empty((pieces, a * a, BLOCK + 1, vectors * LANES), x.dtype)
     b = np.zeros(o_size, x.dtype) if b is None else np.ascontiguousarray(b)
     table = np.arange(WIDEST + 1)[:, None] * np.arange(c_size) * LANES
     work = y.size * c_size * 9 // threads.MULTIPLY_ADDS
-    threads.split(_blocks, blocks, x, u, b, table, y, strips, data, products, m, *corner, work=work)
+    threads.split(_blocks, blocks, x, u, b, table, y, strips, data, products, m, *corner, dh, dw, work=work)
     return y
 
 
-def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, padding: Padding, m: int) -> np.ndarray:
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, padding: Padding, dilation: Pair, m: int) -> np.ndarray:
     """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C, 3, 3), a bias b (O,) or None, in m x m tiles.
 
     A NaN, an infinity or an overflow spoils all of the tiles that it touches.
     """
-    (top, bottom), (left, right) = padding
-    n, _, height, width = x.shape
-    y_shape = n, len(w), height + top + bottom - 2, width + left + right - 2
-    return _convolve(x, w, b, y_shape, (top, left), m, False)
+    y_shape = len(x), len(w), *_out(x.shape, padding, dilation)
+    return _convolve(x, w, b, y_shape, (padding[0][0], padding[1][0]), dilation, m, False)
 
 
-def conv2d_input_grad(gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], padding: Padding, m: int) -> np.ndarray:
+def conv2d_input_grad(
+    gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], padding: Padding, dilation: Pair, m: int
+) -> np.ndarray:
     """Return gx (N, C, H, W): the transpose of `conv2d` in x, applied to gy (N, O, OH, OW)."""
-    (top, _), (left, _) = padding
-    return _convolve(gy, w, None, x_shape, (2 - top, 2 - left), m, True)
+    corner = 2 * dilation[0] - padding[0][0], 2 * dilation[1] - padding[1][0]
+    return _convolve(gy, w, None, x_shape, corner, dilation, m, True)
