@@ -11,6 +11,7 @@ from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.activation import relu
 from tinygrad_cnn.kernels.conv import conv2d
 from tinygrad_cnn.kernels.conv_fused import conv2d_fused
+from tinygrad_cnn.kernels.pool_2x2 import NOWHERE
 from tinygrad_cnn.kernels.norm import scale_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE, max_pool2d
 
@@ -36,6 +37,7 @@ def composed(x: Any, w: Any, b: Any, geometry: Any, scale: Any, shift: Any, rect
         y = relu(y)
     if pool:
         y, index = max_pool2d(y, SIDE_BY_SIDE, (oh // 2, ow // 2))
+        index = np.where(y <= 0, NOWHERE, index) if rectified else index
     return y, index
 
 

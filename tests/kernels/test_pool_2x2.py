@@ -37,6 +37,13 @@ def test_maximum_and_its_gradient_equal_the_reference(shape: tuple[int, int, int
     gx = pool_2x2.to_the_maximum(gy, place, shape)
     assert gx.dtype == dtype
     np.testing.assert_array_equal(gx, reference.max_pool2d_grad(gy, index, shape))
+    raised, gated = pool_2x2.maximum(x, out_size, relu=True)
+    np.testing.assert_array_equal(raised, np.where(y <= 0, 0, y))
+    np.testing.assert_array_equal(gated, np.where(y <= 0, pool_2x2.NOWHERE, place))
+    through = np.where(y <= 0, 0, gy).astype(dtype)
+    np.testing.assert_array_equal(
+        pool_2x2.to_the_maximum(gy, gated, shape), reference.max_pool2d_grad(through, index, shape)
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -68,7 +75,7 @@ def test_nothing_beyond_the_arrays_is_touched(dtype: type) -> None:
     y, place = between((3, 2, 3), dtype, 8192), between((3, 2, 3), np.uint8, 12288)
     x[:] = rng.normal(size=shape)
     sizes = 5, 7, 2, 3
-    pool_2x2._maximum(x.reshape(-1), y.reshape(-1), place.reshape(-1), 0.0, *sizes, 0, 3)
+    pool_2x2._maximum(x.reshape(-1), y.reshape(-1), place.reshape(-1), True, *sizes, 0, 3)
     pool_2x2._to_the_maximum(y.reshape(-1), place.reshape(-1), gx.reshape(-1), *sizes, 0, 3)
     pool_2x2._spread(y.reshape(-1), gx.reshape(-1), 0.25, *sizes, 0, 3)
     pool_2x2._average(x.reshape(-1), y.reshape(-1), 0.25, *sizes, 0, 3)

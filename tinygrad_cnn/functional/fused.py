@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
-from numpy import dtype, ndarray
+from numpy import dtype, minimum, ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
@@ -91,7 +91,7 @@ class ConvRun(Function):
     """A convolution, then ReLU, then 2x2 max pooling, as far as the run says."""
 
     keeps = ("index",)
-    index: Any  # where in its window each maximum was found
+    index: Any  # where in its window each maximum was found, if it is positive where a ReLU comes before
 
     def __init__(self, geometry: Geometry, run: Run) -> None:
         self.geometry, self.run = geometry, run
@@ -104,30 +104,31 @@ class ConvRun(Function):
 
     def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
         wants_x, wants_w, wants_b = self.needs(0), self.needs(1), self.needs(2)
-        if self.run.relu:
-            gy = gate(gy, y)  # where a maximum is not positive, nothing in its window is
-        on_arrays = type(gy) is ndarray
+        on_arrays, index = type(gy) is ndarray, self.index
+        if self.run.relu and not (on_arrays and self.run.pool):
+            gy = gate(gy, y)  # on arrays the maxima that are not positive have no place in their windows
+            index = None if index is None else minimum(index, 3)
         # Of float32 the maxima alone may do: a quarter of the pixels. A bias's sum in float64 would show its order.
         pooled = self.run.pool and on_arrays and gy.dtype == FLOAT32
         sparse_x, sparse_w = _sparse(self.x_shape, self.w_shape, self.geometry, gy.dtype) if pooled else _DENSE
         dense = (wants_x and not sparse_x) or (wants_w and not sparse_w) or not pooled
         whole = gy  # the gradient of every pixel, where somebody needs it
         if self.run.pool and dense:
-            scatter = MaxPoolScatter(self.index, self.convolved)
+            scatter = MaxPoolScatter(index, self.convolved)
             whole = scatter.forward(gy) if on_arrays else scatter.apply(gy)
         gx = gw = gb = None
         if wants_x and sparse_x:
-            gx = conv_input_maxima.input_grad(gy, self.index, w, self.x_shape, self.geometry.padding)
+            gx = conv_input_maxima.input_grad(gy, index, w, self.x_shape, self.geometry.padding)
         elif wants_x:
             to_x = Conv2dInputGrad(self.geometry, self.x_shape)
             gx = to_x.forward(whole, w) if on_arrays else to_x.apply(whole, w)
         if wants_w and sparse_w:
-            gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, self.index)
+            gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, index)
         elif wants_w:
             to_w = Conv2dWeightGrad(self.geometry, self.w_shape)
             gw = to_w.forward(whole, x) if on_arrays else to_w.apply(whole, x)
         if wants_b:
-            gb = over_pixels(gy if pooled else whole)
+            gb = over_pixels(gy, index) if pooled else over_pixels(whole)
         return gx, gw, gb
 
     @property

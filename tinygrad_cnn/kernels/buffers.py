@@ -76,10 +76,11 @@ def _block(size: int) -> _Block:
     return block, -np.frombuffer(block, np.uint8).ctypes.data % _ALIGN
 
 
-def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
+def empty(shape: Sequence[int], dtype: np.dtype | type[np.generic]) -> np.ndarray:
     """Return an uninitialised C-contiguous array, on memory that was used before where there is some."""
     global _bytes
-    dtype = np.dtype(dtype)
+    if isinstance(dtype, type):
+        dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
@@ -99,7 +100,7 @@ def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     return array
 
 
-def zeros(shape: Sequence[int], dtype: Any) -> np.ndarray:
+def zeros(shape: Sequence[int], dtype: np.dtype | type[np.generic]) -> np.ndarray:
     """Return a C-contiguous array of zeros, on memory that was used before where there is some."""
     array = empty(shape, dtype)
     array.fill(0)

@@ -20,14 +20,14 @@ def conv2d_fused(
     """Return (y, index): `conv2d`, then ``y * scale + shift`` for each map, ReLU and 2x2 max pooling, as far as asked.
 
     Scale and shift (O,) come together and are applied in float64. Index (uint8, None without pooling) says where in its
-    window each maximum was found: 2 * row + column.
+    window each maximum was found: 2 * row + column, or pool_2x2.NOWHERE where the ReLU left nothing of it.
     """
     m = winograd.choose(x.dtype, x.shape, w.shape, stride, padding, dilation, groups)
     way = route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
     n, o, oh, ow = way.y
     shape = (n, o, oh // 2, ow // 2) if pool else way.y
     if way.by == "lanes" and not m and 0 not in shape:
-        y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), np.uint8)
+        y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), pool_2x2.PLACE)
         a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
         conv_lanes.convolve(False, x, w, b, y, way.window, groups, index, a, c, relu)
         return y, index if pool else None

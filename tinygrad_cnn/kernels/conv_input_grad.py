@@ -189,7 +189,7 @@ def conv2d_input_grad(
         # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
         turned = w.reshape(groups, len(w) // groups, w.shape[1], -1).transpose(0, 2, 1, 3).reshape(x_shape[1], -1)
         threads.split(
-            _input_grad, way.items, gy.reshape(way.gy), np.take(turned, plan.order, axis=1), plan.table, plan.lines,
+            _input_grad, way.items, gy.reshape(way.gy), turned.take(plan.order, 1), plan.table, plan.lines,
             plan.phases, gx.reshape(way.gx), buffers.empty(way.images, gy.dtype), buffers.empty(way.sums, gy.dtype),
             *way.numbers, work=way.work,
         )  # fmt: skip

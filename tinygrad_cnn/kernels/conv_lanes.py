@@ -20,6 +20,7 @@ from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Pair, Window
 from tinygrad_cnn.kernels.lanes import STRIP, plan
 from tinygrad_cnn.kernels.pool import select
+from tinygrad_cnn.kernels.pool_2x2 import NOWHERE
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, lanes
 from tinygrad_cnn.kernels.tile_pixels import pixel_tile, turn
 
@@ -75,12 +76,13 @@ def adjust(line: ndarray, scale: ndarray, shift: ndarray, o: int, relu: bool) ->
 
 
 @device
-def keep_largest(corners: ndarray, floor: float) -> None:
+def keep_largest(corners: ndarray, relu: bool) -> None:
     """Of four rows, the corners of windows, leave the largest in row 0 and its number in row 1, as max_pool2d does.
 
-    What is below the floor counts as the floor: 0 is a ReLU before.
+    Or of their ReLU.
     """
-    floor = corners.dtype.type(floor)
+    floor, passes = corners.dtype.type(0.0 if relu else -np.inf), not relu
+    nowhere = corners.dtype.type(NOWHERE)
     first, second, third, fourth = corners[0], corners[1], corners[2], corners[3]
     zero, one, two, three = (corners.dtype.type(0), corners.dtype.type(1), corners.dtype.type(2), corners.dtype.type(3))
     for j in range(len(first)):
@@ -94,6 +96,7 @@ def keep_largest(corners: ndarray, floor: float) -> None:
         value = select(fourth[j] <= floor, floor, fourth[j])
         wins = (value > best) | (value != value)
         best, where = select(wins, value, best), select(wins, three, where)
+        where = select(passes | (best > zero) | (best != best), where, nowhere)
         first[j], second[j] = best, where
 
 
@@ -166,7 +169,7 @@ def _convolve(
             for r in range(rows):
                 adjust(sums[piece, r].reshape(-1), scale, shift, first + r, relu and not index.size)
                 if index.size:
-                    keep_largest(sums[piece, r], 0.0 if relu else -np.inf)
+                    keep_largest(sums[piece, r], relu)
                 for i in range(span[3, 0], span[3, 1]):
                     source = (piece * rows + r) * line + stores[i, 2]
                     target, numbers = (n * o_size + first + r) * y_size + stores[i, 0], stores[i, 1]

@@ -110,6 +110,7 @@ def _weight_grad(
     per_group, per_block = units // groups, vectors // blocks
     piece = threads.piece_at(start, units * parts)
     image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), starts[piece]
+    starts[:] = -1  # lanes without a channel
     plane = oh_size * ow_size
     direct = together == 1 and not each
     flat = gy.reshape(-1)
@@ -238,7 +239,7 @@ def conv2d_weight_grad(
     threads.split(
         _weight_grad, plan.units * plan.parts, gy.reshape(way.gy), x.reshape(way.x), index.reshape(-1), plan.pixels,
         plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, acc, images, panels, panels,
-        np.full(way.starts, -1), buffers.empty(way.chosen, np.int32), plan.each, *way.numbers, work=way.work,
+        np.empty(way.starts, np.int64), buffers.empty(way.chosen, np.int32), plan.each, *way.numbers, work=way.work,
     )  # fmt: skip
     buffers.give_back(key, images)
     if plan.parts > 1:

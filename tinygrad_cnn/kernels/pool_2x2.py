@@ -36,6 +36,9 @@ from tinygrad_cnn.kernels.vector import (
 )  # fmt: skip
 
 Shape = tuple[int, int, int, int]
+PLACE = np.dtype(np.uint8)
+# The place of a maximum that its ReLU made 0: in no corner of the window, so no gradient goes through either of them.
+NOWHERE = 4
 
 
 def _flat(x: ndarray) -> ndarray:
@@ -74,9 +77,10 @@ def _write_pixels(left: Any, right: Any, gx: ndarray, at: int, end: int) -> None
 
 @kernel(writes="y place")
 def _maximum(
-    x: ndarray, y: ndarray, place: ndarray, floor: float, height: int, width: int, oh: int, ow: int, start: int,
+    x: ndarray, y: ndarray, place: ndarray, relu: bool, height: int, width: int, oh: int, ow: int, start: int,
     stop: int,
 ) -> None:  # fmt: skip
+    floor = 0.0 if relu else -inf
     for plane in range(start, stop):
         for i in range(oh):
             top, out = (plane * height + 2 * i) * width, (plane * oh + i) * ow
@@ -88,6 +92,8 @@ def _maximum(
                 best, where = better(best, where, odds(a, b), indices(a, 1, 0))
                 best, where = better(best, where, evens(c, d), indices(a, 2, 0))
                 best, where = better(best, where, odds(c, d), indices(a, 3, 0))
+                if relu:
+                    where = pick(wins(best, fill(a, 0.0)), where, indices(a, NOWHERE, 0))
                 store(best, y, out + j, ow - j)
                 store(where, place, out + j, ow - j)
 
@@ -148,18 +154,19 @@ def _spread(
 def maximum(x: ndarray, out_size: Pair, relu: bool = False) -> tuple[ndarray, ndarray]:
     """Return the maximum of every window of x (N, C, H, W), or of its ReLU, and its place in the window.
 
-    The place is a uint8, 2*row + column.
+    The place is a uint8, 2*row + column; NOWHERE where the ReLU left nothing.
     """
     y = buffers.empty(x.shape[:2] + out_size, x.dtype)
-    place, floor = buffers.empty(y.shape, np.uint8), 0.0 if relu else -inf
-    split(_maximum, prod(x.shape[:2]), _flat(x), _flat(y), _flat(place), floor, *x.shape[2:], *out_size, work=x.size)
+    place = buffers.empty(y.shape, PLACE)
+    arrays = _flat(x), y.reshape(-1), place.reshape(-1)
+    split(_maximum, prod(x.shape[:2]), *arrays, relu, *x.shape[2:], *out_size, work=x.size)
     return y, place
 
 
 def to_the_maximum(gy: ndarray, place: ndarray, x_shape: Shape) -> ndarray:
     """Return gy at the place of every window's maximum, and zeros elsewhere."""
     gx = buffers.empty(x_shape, gy.dtype)
-    arrays = _flat(gy), _flat(place), _flat(gx)
+    arrays = _flat(gy), _flat(place), gx.reshape(-1)
     split(_to_the_maximum, prod(x_shape[:2]), *arrays, *x_shape[2:], *gy.shape[2:], work=gx.size)
     return _without_edge(gx, gy.shape)
 
@@ -167,19 +174,21 @@ def to_the_maximum(gy: ndarray, place: ndarray, x_shape: Shape) -> ndarray:
 def average(x: ndarray, out_size: Pair, divisor: int) -> ndarray:
     """Return the sum of every window of x (N, C, H, W) over the divisor."""
     y = buffers.empty(x.shape[:2] + out_size, x.dtype)
-    split(_average, prod(x.shape[:2]), _flat(x), _flat(y), 1 / divisor, *x.shape[2:], *out_size, work=x.size)
+    split(_average, prod(x.shape[:2]), _flat(x), y.reshape(-1), 1 / divisor, *x.shape[2:], *out_size, work=x.size)
     return y
 
 
 def spread(gy: ndarray, x_shape: Shape, divisor: int) -> ndarray:
     """Return every gy over the divisor in all pixels of its window."""
     gx = buffers.empty(x_shape, gy.dtype)
-    split(_spread, prod(x_shape[:2]), _flat(gy), _flat(gx), 1 / divisor, *x_shape[2:], *gy.shape[2:], work=gx.size)
+    split(_spread, prod(x_shape[:2]), _flat(gy), gx.reshape(-1), 1 / divisor, *x_shape[2:], *gy.shape[2:], work=gx.size)
     return _without_edge(gx, gy.shape)
 
 
 def _without_edge(gx: ndarray, shape: tuple[int, ...]) -> ndarray:
     """Write zeros where the last row or column of an odd image is in no window."""
-    gx[:, :, 2 * shape[2] :] = 0
-    gx[:, :, :, 2 * shape[3] :] = 0
+    if gx.shape[2] % 2:
+        gx[:, :, 2 * shape[2] :] = 0
+    if gx.shape[3] % 2:
+        gx[:, :, :, 2 * shape[3] :] = 0
     return gx

@@ -9,28 +9,38 @@ import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.pool import select
+from tinygrad_cnn.kernels.pool_2x2 import NOWHERE, PLACE
 from tinygrad_cnn.kernels.threads import split
+
+EVERYWHERE = np.empty((0, 0, 0), PLACE)
 
 
 @kernel(reassoc=True)
-def _channel_sum(x: ndarray, y: ndarray, start: int, stop: int) -> None:
+def _channel_sum(x: ndarray, place: ndarray, y: ndarray, start: int, stop: int) -> None:
+    zero = x.dtype.type(0)
     for c in range(start, stop):
         total = 0.0
         for n in range(x.shape[0]):
             values = x[n, c]
-            for s in range(len(values)):
-                total += values[s]
+            if place.size:
+                places = place[n, c]
+                for s in range(len(values)):
+                    total += select(places[s] == NOWHERE, zero, values[s])
+            else:
+                for s in range(len(values)):
+                    total += values[s]
         y[c] = total
 
 
-def channel_sum(gy: ndarray) -> ndarray:
-    """Return the sums over N and S of gy (N, C, S): (C,).
+def channel_sum(gy: ndarray, place: ndarray = EVERYWHERE) -> ndarray:
+    """Return the sums over N and S of gy (N, C, S): (C,); of those alone that have a place in their window (N, C, S).
 
     >>> channel_sum(np.ones((2, 3, 5), np.float32))
     array([10., 10., 10.], dtype=float32)
     """
     y = np.empty(gy.shape[1], gy.dtype)
-    split(_channel_sum, len(y), np.ascontiguousarray(gy), y, work=gy.size)
+    split(_channel_sum, len(y), np.ascontiguousarray(gy), place, y, work=gy.size)
     return y
 
 

@@ -80,7 +80,8 @@ def strips(
     blocks = -(-in_group // per_group)
     units = groups * shares * per_group
     # Few units make several parts, and few images several bands each, so that all threads have work.
-    parts = -(-threads.PIECES // units)
+    little = n * o * oh * ow * c * kh * kw <= threads.MULTIPLY_ADDS * threads.SERIAL_BELOW
+    parts = 1 if little else -(-threads.PIECES // units)
     bands = max(-(-oh // max(1, LONGEST_CHAIN // ow)), min(oh, -(-parts // n)))
     band = -(-oh // bands)
     together = max(1, min(LONGEST_CHAIN // (oh * ow), n // parts)) if bands == 1 and oh * ow <= SMALL_IMAGE else 1

@@ -20,6 +20,7 @@ from _thread import allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tinygrad_cnn import state
-from tinygrad_cnn.kernels.compile import Kernel, config, device, kernel
+from tinygrad_cnn.kernels.compile import Kernel, device, kernel
 
 # Below this much work (elements touched, or a few multiply-adds each) a launch costs more than it brings.
 SERIAL_BELOW = 30_000
@@ -270,9 +271,11 @@ def split(function: Callable[..., None], count: int, *args: Any, work: int) -> N
     """
     if count <= 0:
         return
+    if type(function) is Kernel:  # what its call does, without the call
+        function = function.dispatchers.get(args[0].dtype.char) or function.compile((*args, 0, count))
     if work < SERIAL_BELOW or count == 1:
         function(*args, 0, count)
-    elif config.DISABLE_JIT or not isinstance(function, Kernel):
+    elif type(function) is FunctionType:
         pieces = pieces_of(count)
         for piece in range(pieces):
             function(*args, count * piece // pieces, count * (piece + 1) // pieces)
