@@ -11,9 +11,9 @@ from tinygrad_cnn.kernels import threads
 from tinygrad_cnn.kernels.activation import relu
 from tinygrad_cnn.kernels.conv import conv2d
 from tinygrad_cnn.kernels.conv_fused import conv2d_fused
-from tinygrad_cnn.kernels.pool_2x2 import NOWHERE
 from tinygrad_cnn.kernels.norm import scale_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE, max_pool2d
+from tinygrad_cnn.kernels.pool_2x2 import NOWHERE
 
 DTYPES = [np.float32, np.float64]
 CASES: dict[str, tuple[Any, Any, Any]] = {

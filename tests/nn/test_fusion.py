@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +12,7 @@ import pytest
 
 from tinygrad_cnn import Tensor, nn, no_grad
 from tinygrad_cnn.models.resnet import BasicBlock, Bottleneck
-from tinygrad_cnn.nn import fusion
-from tinygrad_cnn.nn.fusion import call_in_turn, run_length
+from tinygrad_cnn.nn.fusion import ConvolutionRun, ModuleRun, call_in_turn, runs_of
 from tinygrad_cnn.state import observe
 from tinygrad_cnn.viz import draw_graph
 
@@ -34,6 +36,12 @@ def names(y: Tensor) -> list[str]:
     return found
 
 
+def run_length(modules: list[nn.Module], input: Any) -> int:
+    """Return how many modules, from the first on, run as one on an input."""
+    first = runs_of(modules)[0]
+    return len(first.modules) if isinstance(first, ModuleRun) and first.fits(input) else 1
+
+
 @pytest.mark.parametrize(
     ("follows", "length"),
     [
@@ -55,7 +63,7 @@ def names(y: Tensor) -> list[str]:
     ids=str,
 )
 def test_which_layers_run_as_one(follows: list[nn.Module], length: int) -> None:
-    assert run_length([conv(), *follows], 0, IMAGE) == length
+    assert run_length([conv(), *follows], IMAGE) == length
 
 
 ROW = np.ones((2, 6), np.float32)
@@ -77,7 +85,7 @@ WITHOUT.weight = None  # type: ignore[assignment]
         ([nn.Flatten(1, 2), nn.Linear(6, 4)], ROW.reshape(2, 3, 2), 1),
         ([nn.Flatten(), nn.Dropout(), nn.Linear(6, 4)], ROW.reshape(2, 3, 2), 1),
         ([nn.Linear(6, 4), nn.Linear(5, 3)], ROW, 1),
-        ([nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3, dtype=np.float64)], ROW, 2),
+        ([nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3, dtype=np.float64)], ROW, 1),
         ([nn.Linear(6, 4), nn.ReLU()], ROW.astype(np.float64), 1),
         ([nn.Linear(6, 4), nn.ReLU()], ROW[None], 1),
         ([nn.Linear(6, 4), nn.ReLU()], None, 1),
@@ -90,7 +98,7 @@ WITHOUT.weight = None  # type: ignore[assignment]
     ids=str,
 )
 def test_which_fully_connected_layers_run_as_one(layers: list[nn.Module], input: Any, length: int) -> None:
-    assert run_length(layers, 0, input) == length
+    assert run_length(layers, input) == length
 
 
 def test_a_classifier_is_one_node_and_its_gradients_are_those_of_the_layers() -> None:
@@ -155,13 +163,13 @@ def test_runs_and_single_layers_are_called_in_turn() -> None:
 
 def test_batch_norm_joins_in_evaluation_without_recording() -> None:
     modules = [conv(), nn.BatchNorm2d(4).eval(), nn.ReLU(), nn.MaxPool2d(2)]
-    assert run_length(modules, 0, IMAGE) == 1
+    assert run_length(modules, IMAGE) == 1
     with no_grad():
-        assert run_length(modules, 0, IMAGE) == 4
+        assert run_length(modules, IMAGE) == 4
         for norm in (nn.BatchNorm2d(4), nn.BatchNorm2d(5).eval(), nn.BatchNorm2d(4, dtype=np.float64).eval()):
-            assert run_length([modules[0], norm], 0, IMAGE) == 1
-        assert run_length([modules[0], nn.BatchNorm2d(4, track_running_stats=False).eval()], 0, IMAGE) == 1
-        assert run_length([modules[0], nn.BatchNorm2d(4, affine=False).eval()], 0, IMAGE) == 2
+            assert run_length([modules[0], norm], IMAGE) == 1
+        assert run_length([modules[0], nn.BatchNorm2d(4, track_running_stats=False).eval()], IMAGE) == 1
+        assert run_length([modules[0], nn.BatchNorm2d(4, affine=False).eval()], IMAGE) == 2
 
 
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
@@ -169,7 +177,8 @@ def test_parts_of_a_block_run_as_one_and_change_no_bit(block: Any, monkeypatch: 
     model = block(3, 4, 2)
     model(IMAGE * 2 + 1)
     seen: list[int] = []
-    monkeypatch.setattr(fusion, "call_run", lambda part, x, run=fusion.call_run: seen.append(len(part)) or run(part, x))
+    call = ConvolutionRun.call
+    monkeypatch.setattr(ConvolutionRun, "call", lambda self, *args: seen.append(len(self.modules)) or call(self, *args))
     with no_grad():
         y = model.eval()(IMAGE)
         fused = seen.copy()
@@ -230,6 +239,54 @@ def test_a_layer_whose_forward_was_replaced_is_called() -> None:
     np.testing.assert_array_equal(y.detach().data, 0)
 
 
+def test_what_is_changed_after_a_call_is_seen_by_the_next() -> None:
+    """How a Sequential is cut into runs is kept from call to call."""
+
+    def equal_to_the_layers(model: nn.Sequential) -> bool:
+        y = IMAGE
+        for module in model:
+            y = module(y)
+        return np.array_equal(model(IMAGE).data, y.data)
+
+    model = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5))
+    assert names(model(IMAGE)) == ["LinearRun", "ConvRun"]
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        copied[0].weight.data[...] *= 2
+        assert equal_to_the_layers(copied)
+        assert not np.array_equal(copied(IMAGE).data, model(IMAGE).data)
+    model[2].ceil_mode = True
+    assert names(model[:3](IMAGE)) == names(model[:4](IMAGE))[1:] == ["MaxPool2d", "ConvRun"]
+    assert names(model[:2](IMAGE)) == ["ConvRun"]
+    model[2].ceil_mode = False
+    assert names(model(IMAGE)) == ["LinearRun", "ConvRun"]
+    model.append(nn.ReLU())
+    assert model(IMAGE).data.min() == 0
+    del model[5]
+    assert model(IMAGE).data.min() < 0
+    model[4].weight = nn.Parameter(np.zeros((5, 36), np.float32))
+    assert equal_to_the_layers(model)
+    model[1].forward = lambda input: input * 2
+    assert equal_to_the_layers(model)
+    assert names(model[:3](IMAGE)) == ["MaxPool2d", "Mul", "Conv2d"]
+    del model[1].forward
+    assert names(model(IMAGE)) == ["LinearRun", "ConvRun"]
+
+
+def test_a_path_is_that_below_the_outermost_module() -> None:
+    inner = nn.Sequential(conv(), nn.ReLU())
+    outer, other = nn.Sequential({"in": inner}), nn.Sequential({"same": inner[0], "relu": inner[1]})
+    assert [model(IMAGE).grad_fn.path for model in (inner, outer, other, inner)] == ["0", "in.0", "same", "0"]
+    assert call_in_turn([inner[0], inner[1]], IMAGE).grad_fn.path == ""
+
+
+def test_several_threads_make_the_first_call() -> None:
+    for _ in range(20):
+        model = nn.Sequential(*[nn.Sequential(nn.Sequential(nn.Tanh()), nn.Tanh()) for _ in range(40)])
+        with ThreadPoolExecutor(4) as pool:
+            results = [*pool.map(model, [IMAGE] * 4)]
+        assert len({y.data.tobytes() for y in results}) == 1
+
+
 def test_the_drawing_is_that_of_the_single_layers() -> None:
     model = nn.Sequential({"conv": conv(), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2), "conv2": nn.Conv2d(4, 2, 1)})
     drawings = [draw_graph(model(IMAGE), model).dot]
@@ -266,7 +323,7 @@ def test_what_a_layer_refuses_is_refused_in_a_run_too() -> None:
     pool = nn.MaxPool2d(2)
     for name, value in (("kernel_size", 2.0), ("stride", 2.0), ("padding", False), ("dilation", True)):
         setattr(pool, name, value)
-        assert run_length([conv(), nn.ReLU(), pool], 0, IMAGE) == 2
+        assert run_length([conv(), nn.ReLU(), pool], IMAGE) == 2
         pool = nn.MaxPool2d(2)
     model = nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(2))
     model[0].weight = nn.Parameter(np.ones((4, 3, 8, 9), np.float32))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
-from tinygrad_cnn.nn.fusion import call_in_turn
-from tinygrad_cnn.nn.module import Module
+from tinygrad_cnn.nn.fusion import runs_of
+from tinygrad_cnn.nn.module import Module, kept
 
 
 class Container(Module):
@@ -108,7 +108,13 @@ class Sequential(Container):
             self._fill(("0", module) for module in modules)  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
-        return call_in_turn([part for part in self.__dict__.values() if isinstance(part, Module)], input)
+        for part in kept(self, "_runs", _runs_of):
+            input = part(input)
+        return input
+
+
+def _runs_of(row: Sequential) -> list[Any]:
+    return runs_of([part for _, part in row._own_modules()])
 
 
 class ModuleList(Container):

@@ -4,18 +4,20 @@ A convolution and what follows it, map by map, make one pass over memory where n
 [Conv2d, ReLU, MaxPool2d(2)] or a part of it; where no gradient is recorded also [Conv2d, BatchNorm2d, ...] in
 evaluation mode. So do fully connected layers: [Flatten, Linear, ReLU, Linear, ...]. The bits are those of the layers
 one after the other.
+
+A row of layers is cut into such *runs* once (`runs_of`); whether a run fits what it is given is asked at every call.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Callable, Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import is_grad_enabled
+from tinygrad_cnn.autograd import Variable, is_grad_enabled
 from tinygrad_cnn.functional.conv import checked_geometry, convolved
 from tinygrad_cnn.functional.elementwise import FLOATS
 from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Layers, LinearRun, Run
@@ -35,124 +37,160 @@ def call_in_turn(modules: Sequence[Module], input: Any) -> Any:
     >>> call_in_turn([Conv2d(1, 2, 3), ReLU()], np.ones((1, 1, 4, 5), np.float32)).shape
     (1, 2, 2, 3)
     """
-    at = 0
-    while at < len(modules):
-        count = run_length(modules, at, input)
-        input = modules[at](input) if count == 1 else call_run(modules[at : at + count], input)
-        at += count
+    for part in runs_of(modules):
+        input = part(input)
     return input
 
 
-def run_length(modules: Sequence[Module], at: int, input: Any) -> int:
-    """Return how many modules from ``at`` on can run as one operation on ``input``: 1 where nothing is fused."""
-    count = _RUNS.get(type(modules[at]), _no_run)(modules, at, input)
-    if count > 1:
-        how = recording.get()
-        if how is not None and how.observer is not None and not getattr(how.observer, "takes_runs_apart", False):
-            return 1
-    return count
+def runs_of(modules: Sequence[Module]) -> list[Module | ModuleRun]:
+    """Cut a row of modules: what may run as one operation stands together, the others alone."""
+    parts: list[Module | ModuleRun] = []
+    at = 0
+    while at < len(modules):
+        kind = _KINDS.get(type(modules[at]))
+        count = kind.length(modules, at) if kind is not None else 1
+        parts.append(kind(modules[at : at + count]) if kind is not None and count > 1 else modules[at])
+        at += count
+    return parts
 
 
-def call_run(modules: Sequence[Module], input: Any) -> Any:
-    """Call modules whose run was found by `run_length`."""
-    outside, names = module_path.get(), tree.get() or {}
-    paths = tuple([names.get(id(module), outside) for module in modules])
-    module_path.set(paths[0])
-    try:
-        return (_call_convolution if type(modules[0]) is Conv2d else _call_layers)(modules, paths, input)
-    finally:
-        module_path.set(outside)
+class ModuleRun:
+    """Modules in a row that run as one operation where that fits their input, and one after the other elsewhere."""
+
+    length: Callable[[Sequence[Module], int], int]  # how many modules may run as one, where the first stands at a place
+    fits: Callable[[Any], bool]  # whether they do on an input
+    facts: Callable[[tuple[str, ...]], Any]  # what the operation is told, given the paths of the modules
+    call: Callable[[Any, Any], Any]  # run the operation on an input, given the facts
+
+    def __init__(self, modules: Sequence[Module]) -> None:
+        self.modules = modules
+        # Below which outermost module (the names in its tree), in which place there, and what the operation is told.
+        self.told: tuple[Any, str, Any] = None, "", None
+
+    def __call__(self, input: Any) -> Any:
+        """Return the result of the last module."""
+        if not self.fits(input) or _one_by_one():
+            for module in self.modules:
+                input = module(input)
+            return input
+        outside, names = module_path.get(), tree.get() or {}
+        known, place, facts = self.told
+        if known is not names or place != outside or type(names) is not dict:  # a trace counts who asks for a name
+            facts = self.facts(tuple([names.get(id(module), outside) for module in self.modules]))
+            self.told = names, outside, facts
+        module_path.set(facts.paths[0])
+        try:
+            return self.call(input, facts)
+        finally:
+            module_path.set(outside)
 
 
-def _no_run(modules: Sequence[Module], at: int, input: Any) -> int:
-    return 1
+def _one_by_one() -> bool:
+    """Say whether somebody observes single operations."""
+    how = recording.get()
+    return how is not None and how.observer is not None and not getattr(how.observer, "takes_runs_apart", False)
 
 
-def _convolution(modules: Sequence[Module], at: int, input: Any) -> int:
-    """Return the length of a run that begins with a convolution."""
-    if getattr(input, "ndim", 0) != 4 or not _is_plain(modules[at]) or sizes_are_strict.get():
-        return 1
-    kinds = [*map(type, modules[at + 1 : at + 4]), None]
-    count = 1
-    if kinds[0] is BatchNorm2d:
-        if is_grad_enabled() or not _is_fixed(modules[at + 1], modules[at], input):
-            return 1
-        count += 1
-    if kinds[count - 1] is ReLU and _is_plain(modules[at + count]):
-        count += 1
-    if kinds[count - 1] is MaxPool2d and _is_side_by_side(modules[at + count]):
-        count += 1
-    return count
+class ConvolutionRun(ModuleRun):
+    """A convolution, batch norm of evaluation mode, ReLU, 2x2 max pooling: the first two or more of these."""
+
+    def __init__(self, modules: Sequence[Module]) -> None:
+        super().__init__(modules)
+        kinds = [type(module) for module in modules]
+        self.conv: Any = modules[0]
+        self.norm: Any = modules[1] if kinds[1] is BatchNorm2d else None
+        self.relu, self.pool = ReLU in kinds, MaxPool2d in kinds
+
+    @staticmethod
+    def length(modules: Sequence[Module], at: int) -> int:
+        count = 1
+        for kind, joins in ((BatchNorm2d, _is_plain), (ReLU, _is_plain), (MaxPool2d, _is_side_by_side)):
+            after = at + count
+            count += after < len(modules) and type(modules[after]) is kind and joins(modules[after])
+        return count if _is_plain(modules[at]) else 1
+
+    def fits(self, input: Any) -> bool:
+        if getattr(input, "ndim", 0) != 4 or sizes_are_strict.get():
+            return False
+        return self.norm is None or (not is_grad_enabled() and _is_fixed(self.norm, self.conv, input))
+
+    def facts(self, paths: tuple[str, ...]) -> Run:
+        return Run(self.relu, self.pool, paths)
+
+    def call(self, input: Any, facts: Run) -> Any:
+        conv, norm = self.conv, self.norm
+        w, b = conv.weight, conv.bias
+        geometry = checked_geometry(input, w, b, conv.stride, conv.padding, conv.dilation, conv.groups)
+        # Of maps too small for a window the pooling itself has something to say.
+        if facts.pool and min(convolved(input.shape, w.shape, geometry)[2:]) < 2:
+            for path, module in zip(facts.paths, self.modules, strict=True):
+                module_path.set(path)
+                input = module.forward(input)
+            return input
+        if norm is None:
+            return ConvRun(geometry, facts).apply(input, w, b)
+        gamma = np.ones(norm.num_features, input.dtype) if norm.weight is None else norm.weight
+        beta = np.zeros(norm.num_features, input.dtype) if norm.bias is None else norm.bias
+        fixed = norm.running_mean, norm.running_var, gamma, beta
+        return ConvNormRun(geometry, norm.eps, facts).apply(input, w, b, *fixed)
 
 
-def _call_convolution(modules: Sequence[Module], paths: tuple[str, ...], input: Any) -> Any:
-    conv: Any
-    conv, norm, *_ = modules
-    kinds = [type(module) for module in modules]
-    run = Run(ReLU in kinds, MaxPool2d in kinds, paths)
-    geometry = checked_geometry(input, conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
-    # Of maps too small for a window the pooling itself has something to say.
-    if run.pool and min(convolved(input.shape, conv.weight.shape, geometry)[2:]) < 2:
-        for path, module in zip(paths, modules, strict=True):
-            module_path.set(path)
-            input = module.forward(input)
-        return input
-    if not isinstance(norm, BatchNorm2d):
-        return ConvRun(geometry, run).apply(input, conv.weight, conv.bias)
-    gamma = np.ones(norm.num_features, input.dtype) if norm.weight is None else norm.weight
-    beta = np.zeros(norm.num_features, input.dtype) if norm.bias is None else norm.bias
-    fixed = norm.running_mean, norm.running_var, gamma, beta
-    return ConvNormRun(geometry, norm.eps, run).apply(input, conv.weight, conv.bias, *fixed)
+class LayersRun(ModuleRun):
+    """Fully connected layers, each perhaps with a ReLU; a Flatten perhaps before the first."""
 
+    def __init__(self, modules: Sequence[Module]) -> None:
+        super().__init__(modules)
+        kinds = [*map(type, modules), None]
+        self.flat = kinds[0] is Flatten
+        self.layers: list[Any] = [module for module in modules if type(module) is Linear]
+        self.relus = tuple([after is ReLU for kind, after in pairwise(kinds) if kind is Linear])
 
-def _layers(modules: Sequence[Module], at: int, input: Any) -> int:
-    """Return the length of a run of fully connected layers, which fit what each of them is given."""
-    first: Any = modules[at]
-    x, end = getattr(input, "_data", input), at
-    if type(x) is not np.ndarray or x.dtype not in FLOATS:
-        return 1
-    shape: tuple[int, ...] = x.shape
-    if type(first) is Flatten and _is_plain(first):
-        if len(shape) < 3 or (first.start_dim, first.end_dim) != (1, -1):
-            return 1
-        shape, end = (shape[0], math.prod(shape[1:])), at + 1
-    if len(shape) != 2:
-        return 1
-    width, found, seen = shape[1], at, set()
-    while end < len(modules) and type(modules[end]) is Linear and _is_plain(modules[end]):
-        layer: Any = modules[end]
-        w, b = layer.weight, layer.bias
-        # The gradients of a parameter that is used again are added in the order of the layers: it begins another run.
-        if w is None or w.dtype != x.dtype or w.ndim != 2 or w.shape[1] != width or id(w) in seen or id(b) in seen:
-            break
-        width = w.shape[0]
-        if b is not None:
-            if b.dtype != x.dtype or b.shape != (width,):
+    @staticmethod
+    def length(modules: Sequence[Module], at: int) -> int:
+        first: Any = modules[at]
+        end = at
+        if type(first) is Flatten:
+            if (first.start_dim, first.end_dim) != (1, -1) or not _is_plain(first):
+                return 1
+            end = at + 1
+        found = at
+        seen: set[int] = set()
+        while end < len(modules) and type(modules[end]) is Linear and _is_plain(modules[end]):
+            layer: Any = modules[end]
+            parameters = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
+            # The gradients of a parameter that is used again are added in the order of the layers: it begins a new run.
+            if not all([isinstance(p, Variable) and id(p) not in seen for p in parameters]):
                 break
-            seen.add(id(b))
-        seen.add(id(w))
-        end = found = end + 1
-        if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
+            seen.update(map(id, parameters))
             end = found = end + 1
-    return max(found - at, 1)
+            if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
+                end = found = end + 1
+        return max(found - at, 1)
+
+    def fits(self, input: Any) -> bool:
+        """Say whether every layer fits what the one before gives it; what does not, the layer itself refuses."""
+        x = getattr(input, "_data", input)
+        if type(x) is not np.ndarray or x.dtype not in FLOATS or x.ndim < 2 or (x.ndim > 2) is not self.flat:
+            return False
+        width = math.prod(x.shape[1:])
+        for layer in self.layers:
+            w, b = layer.weight._data, layer.bias
+            if w.dtype != x.dtype or w.ndim != 2 or w.shape[1] != width:
+                return False
+            width = len(w)
+            if b is not None and (b._data.dtype != x.dtype or b._data.shape != (width,)):
+                return False
+        return True
+
+    def facts(self, paths: tuple[str, ...]) -> Layers:
+        return Layers(self.flat, self.relus, paths)
+
+    def call(self, input: Any, facts: Layers) -> Any:
+        module_path.set(facts.paths[-1])  # it is the last layer's result
+        return LinearRun(facts).apply(input, *[p for layer in self.layers for p in (layer.weight, layer.bias)])
 
 
-def _call_layers(modules: Sequence[Module], paths: tuple[str, ...], input: Any) -> Any:
-    flat, relus = False, []
-    parameters: list[Any] = []
-    for module in modules:
-        if isinstance(module, Linear):
-            parameters += [module.weight, module.bias]
-            relus.append(False)
-        elif type(module) is ReLU:
-            relus[-1] = True
-        else:
-            flat = True
-    module_path.set(paths[-1])  # it is the last layer's result
-    return LinearRun(Layers(flat, tuple(relus), paths)).apply(input, *parameters)
-
-
-_RUNS = {Conv2d: _convolution, Flatten: _layers, Linear: _layers}
+_KINDS: dict[type[Module], type[ModuleRun]] = {Conv2d: ConvolutionRun, Flatten: LayersRun, Linear: LayersRun}
 
 
 def _is_plain(module: Module) -> bool:
@@ -171,7 +209,7 @@ def _is_side_by_side(pool: Any) -> bool:
 
 def _is_fixed(norm: Any, conv: Any, input: Any) -> bool:
     """Say whether batch norm will use running statistics, and has nothing to complain about."""
-    if norm.training or norm.running_mean is None or norm.running_var is None or not _is_plain(norm):
+    if norm.training or norm.running_mean is None or norm.running_var is None:
         return False
     parts = [part for part in (norm.weight, norm.bias, norm.running_mean, norm.running_var) if part is not None]
     fits = all(part.dtype == input.dtype and part.shape == conv.weight.shape[:1] for part in parts)

@@ -21,8 +21,7 @@ from tinygrad_cnn.tensor import Tensor
 
 # The names of all modules (by id) below the outermost one that is being called in this thread, None outside.
 tree: ContextVar[dict[int, str] | None] = ContextVar("tree", default=None)
-# When any module anywhere last gained or lost a part: names found before that may be stale.
-_changed = 0
+_changed = 0  # when an attribute of any module was last set: what was found before that (`kept`) may be stale
 
 
 class Module:
@@ -67,7 +66,7 @@ class Module:
             module_path.set(found)
 
     def _call_outermost(self, args: Any, kwargs: Any) -> Any:
-        tree.set(names_of(self))
+        tree.set(kept(self, "_names", names_of))
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -90,16 +89,13 @@ class Module:
                 "itself; keep a parent out of sight in a tuple: self.parent = (parent,)"
             )
         super().__setattr__(name, value)
-        if isinstance(value, Module) or isinstance(found, Module):
-            _parts_changed()
+        _note_change()
 
     def __delattr__(self, name: str) -> None:
-        found = self.__dict__.get(name)
         super().__delattr__(name)
         if name in self._buffers:
-            self._buffers = {buffer: kept for buffer, kept in self._buffers.items() if buffer != name}
-        if isinstance(found, Module):
-            _parts_changed()
+            self._buffers = {buffer: saved for buffer, saved in self._buffers.items() if buffer != name}
+        _note_change()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Assign a tensor that belongs to the module but is not trained, such as a running mean.
@@ -156,11 +152,11 @@ class Module:
         """Yield this module and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
 
-    def _own_modules(self) -> list[tuple[str, Module]]:
-        return [(name, part) for name, part in vars(self).items() if isinstance(part, Module)]
+    def _own_modules(self) -> list[tuple[str, Module]]:  # of copies: another thread may note something (`kept`)
+        return [(name, part) for name, part in vars(self).copy().items() if isinstance(part, Module)]
 
     def _own_parameters(self) -> list[tuple[str, Tensor]]:
-        return [(name, part) for name, part in vars(self).items() if isinstance(part, Parameter)]
+        return [(name, part) for name, part in vars(self).copy().items() if isinstance(part, Parameter)]
 
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
         return [(name, buffer) for name in self._buffers if (buffer := vars(self)[name]) is not None]
@@ -231,7 +227,7 @@ class Module:
         return differences
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_names"}
+        return {name: value for name, value in vars(self).copy().items() if name not in ("_names", "_runs")}
 
     # --- modes and conversions -------------------------------------------------------------------------------
 
@@ -302,18 +298,22 @@ class Module:
         return f"{type(self).__name__}(\n" + "\n".join(lines) + "\n)"
 
 
-def _parts_changed() -> None:
+def _note_change() -> None:
     global _changed
     _changed = tick()
 
 
+def kept(model: Module, name: str, find: Callable[[Any], Any]) -> Any:
+    """Return what ``find`` says of a model; it is asked again when any module has changed."""
+    found_at, value = vars(model).get(name, (-1, None))
+    if found_at < _changed:  # the tick comes first: what another thread changes meanwhile makes the answer stale
+        found_at, value = vars(model)[name] = tick(), find(model)
+    return value
+
+
 def names_of(model: Module) -> dict[int, str]:
-    """Return the paths of all modules of a model by their ids; kept until any module changes."""
-    found_at, names = vars(model).get("_names", (-1, {}))
-    if found_at < _changed:
-        # The tick comes first: a part that another thread adds during the walk makes the names stale.
-        found_at, names = vars(model)["_names"] = tick(), {id(part): name for name, part in model.named_modules()}
-    return names
+    """Return the paths of all modules of a model by their ids."""
+    return {id(part): name for name, part in model.named_modules()}
 
 
 def _join(path: str, name: str) -> str:

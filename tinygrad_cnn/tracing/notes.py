@@ -64,10 +64,7 @@ class Visits(dict[int, str]):
 
     def __init__(self, model: Module, around: Visits | None = None) -> None:
         self.model, self.around, self.tree = model, around, object()
-        known = "_names" in vars(model)
         super().__init__(names_of(model))
-        if not known:  # a trace leaves nothing behind
-            vars(model).pop("_names", None)
         self.inside: list[Visit] = []
 
     def get(self, key: int, default: Any = None) -> Any:
