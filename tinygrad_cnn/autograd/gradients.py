@@ -19,7 +19,7 @@ def seed(op: str, output: Variable, gradient: Any, create_graph: bool) -> Any:
                 f"{op}: an output of shape {output._data.shape} needs an incoming gradient of that shape: "
                 "pass gradient=, or reduce it to one number first, for instance with .sum() or .mean()"
             )
-        array = np.ones(output._data.shape, output._data.dtype)
+        array = np.array(1, output._data.dtype).reshape(output._data.shape)
     else:
         array = gradient._data if isinstance(gradient, Variable) else np.asarray(gradient)
         if array.shape != output._data.shape:

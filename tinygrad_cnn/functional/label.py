@@ -20,7 +20,7 @@ def checked_labels(op: str, target: Any, classes: int, ignore_index: int | None 
     if labels.dtype == np.uint64:  # the largest would become negative, and one of them -100
         labels = np.minimum(labels, np.uint64(2**63 - 1))
     labels = labels.astype(np.int64, copy=False)
-    if labels.size and labels.view(np.uint64).max() >= classes:  # in one look: seen unsigned, negatives are large
+    if labels.size and _largest(labels.view(np.uint64)) >= classes:  # in one look: seen unsigned, negatives are large
         wrong = (labels < 0) | (labels >= classes)
         if ignore_index is not None:
             wrong &= labels != ignore_index
@@ -34,6 +34,10 @@ def checked_labels(op: str, target: Any, classes: int, ignore_index: int | None 
     if not isinstance(target, Variable):
         return labels
     return target if labels is target._data else target.wrap(labels)
+
+
+def _largest(numbers: ndarray) -> int:
+    return max(numbers.tolist()) if numbers.shape == (1,) else numbers.max()
 
 
 class OneHot(Function):

@@ -60,15 +60,9 @@ def part(like: ndarray, address: int, spans: ndarray, p: int, start: int, stop: 
     return array_at(address + first * like.itemsize, max(last - first, 0), like)
 
 
-def _contiguous(arrays: Arrays) -> Arrays:
-    return [x if x.flags.c_contiguous else np.asarray(x, order="C") for x in arrays]
-
-
 def _address(name: str, x: ndarray) -> int:
-    """Return where the memory of an array begins; all but gradients will be written."""
+    """Return where the memory of an array begins, which will be written."""
     if x.flags.carray:
-        return addressof(c_char.from_buffer(x))  # four times as fast as x.ctypes.data
-    if name == "gradient":
         return x.ctypes.data
     raise ValueError(
         f"optimiser step: a {name} of shape {x.shape} is read-only or not C-contiguous and cannot be updated in place; "
@@ -107,7 +101,7 @@ def _places(written: dict[str, Arrays]) -> _Places:
     for name, group in written.items():
         _check(name, group, parameters, shapes)
     addresses = np.zeros((1 + len(written), count), np.int64)
-    addresses[1:] = [[_address(name, x) if x.size else 0 for x in group] for name, group in written.items()]
+    addresses[1:] = [[_address(name, x) for x in group] for name, group in written.items()]
     lines = [-(-p.size // LINE) for p in parameters]
     spans = np.array([[line * LINE, p.size] for line, p in zip([0, *accumulate(lines)], parameters, strict=False)])
     if len(_known) >= _MOST_KNOWN:
@@ -135,11 +129,15 @@ def launch(
     parameters = written["parameter"]
     if not parameters:
         return
-    places, gradients = _places(written), _contiguous(gradients)
+    places = _places(written)
     _check("gradient", gradients, parameters, places.shapes)
     table = np.empty((len(parameters), len(settings)), parameters[0].dtype)
     for column, value in enumerate(settings):
         table[:, column] = value
     addresses = places.addresses.copy()
-    addresses[0] = [_address("gradient", x) if x.size else 0 for x in gradients]
+    try:  # four times as fast as x.ctypes.data
+        addresses[0] = [addressof(c_char.from_buffer(x)) for x in gradients]
+    except (TypeError, ValueError):  # one is frozen, empty, or not contiguous
+        gradients = [np.asarray(x, order="C") for x in gradients]
+        addresses[0] = [x.ctypes.data for x in gradients]
     split(unit, places.lines, table, addresses, places.spans, *flags, work=places.lines * LINE)

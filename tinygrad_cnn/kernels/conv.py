@@ -208,10 +208,10 @@ def route(x: Shape, w: Shape, dtype: np.dtype, stride: Pair, padding: Padding, d
         return Route(y, window, "lanes")
     rows, parts = rows_for(o // groups), parts_of(n, groups, c * height * width * dtype.itemsize)
     plan = layout(c // parts, image, (kh, kw), stride, padding, dilation, groups // parts)
-    n, bands = n * parts, bands_for(n * parts)
+    work = math.prod(y) * depth * kh * kw // threads.MULTIPLY_ADDS
+    n, bands = n * parts, bands_for(n * parts, work)
     (top, _), (left, _) = padding
     numbers = groups // parts, parts, bands, *stride, top, left, *plan.phase, rows, VECTORS[rows]
-    work = math.prod(y) * depth * kh * kw // threads.MULTIPLY_ADDS
     views = (n, c // parts, *image), plan.table, (n, o // parts, *plan.out)
     rooms = scratch(dtype, n * bands, plan.image, o // groups, rows)
     return Route(y, window, "flat", Flat(n * bands, *views, *rooms, numbers, work))
@@ -244,9 +244,12 @@ def parts_of(n: int, groups: int, size: int) -> int:
     return next(enough, groups)
 
 
-def bands_for(n: int) -> int:
-    """Into how many bands an image is cut, so that few images also make enough pieces for the threads."""
-    return -(-threads.PIECES // n) if n < threads.PIECES // 2 else 1
+def bands_for(n: int, work: int) -> int:
+    """Into how many bands an image is cut, so that few images also make enough pieces for the threads.
+
+    Every piece copies its image: where there is little work, bands would cost more than they bring.
+    """
+    return -(-threads.PIECES // n) if n < threads.PIECES // 2 and work >= 2 * threads.SERIAL_BELOW else 1
 
 
 def scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> tuple[Shape, Shape]:

@@ -158,13 +158,13 @@ def route(
         return Route("lanes", window)
     plan = adjoint(o // groups, image, (kh, kw), stride, padding, dilation)
     rows, parts = rows_for(c // groups), parts_of(n, groups, math.prod(gy[1:]) * dtype.itemsize)
-    n, bands = n * parts, bands_for(n * parts)
+    work = math.prod(x) * o // groups * kh * kw // (sh * sw * threads.MULTIPLY_ADDS)
+    n, bands = n * parts, bands_for(n * parts, work)
     rooms = scratch(dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
     numbers = (
         groups // parts, parts, bands, sh, sw, padding[0][0], padding[1][0], *plan.origin, plan.rows, plan.pitch, rows,
         VECTORS[rows],
     )  # fmt: skip
-    work = math.prod(x) * o // groups * kh * kw // (sh * sw * threads.MULTIPLY_ADDS)
     views = (n, o // parts, *gy[2:]), (n, c // parts, height, width)
     return Route("turned", window, plan, n * bands, *views, *rooms, numbers, work)
 
