@@ -142,14 +142,14 @@ class Optimizer:
         launches: dict[tuple[np.dtype, Any], Launch] = {}
         for group in self.param_groups:
             variant = self.variant(group)
-            for p in group["params"]:
-                if (g := p.grad) is not None:
-                    key = p._data.dtype, variant
-                    launch = launches.get(key) or launches.setdefault(key, Launch([], [], [], []))
-                    launch.parameters.append(p)
-                    launch.w.append(p._data)
-                    launch.gw.append(g._data)
-                    launch.groups.append(group)
+            found = [(p, g) for p in group["params"] if (g := p.grad) is not None]
+            for dtype in {p._data.dtype for p, _ in found}:
+                launch = launches.setdefault((dtype, variant), Launch([], [], [], []))
+                some = [(p, g) for p, g in found if p._data.dtype == dtype]
+                launch.parameters.extend([p for p, _ in some])
+                launch.w.extend([p._data for p, _ in some])
+                launch.gw.extend([g._data for _, g in some])
+                launch.groups.extend([group] * len(some))
         for (_, variant), (parameters, w, gw, groups) in launches.items():
             if len(self.param_groups) == 1:
                 settings = groups[0]

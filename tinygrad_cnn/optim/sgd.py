@@ -79,5 +79,5 @@ class SGD(Optimizer):
         first = ["momentum_buffer" not in slots for slots in kept]
         velocities = slot("momentum_buffer", kept, w)
         kernel.sgd(w, gw, velocities, **options, first=first if any(first) else False)
-        for slots, velocity in zip(kept, velocities, strict=True):
+        for slots, velocity in zip(kept, velocities, strict=True) if any(first) else ():
             slots["momentum_buffer"] = velocity
