@@ -37,7 +37,7 @@ def code_lines(text: str) -> int:
 TOUR = {
     "autograd": "variable function engine gradients version mode check",
     "functional": "elementwise arithmetic shape indexing reduce linalg conv fused pool activation loss label",
-    "nn": "module parameter loading container fusion conv linear activation pool shape init",
+    "nn": "module kept parameter loading container fusion conv linear activation pool shape init",
     "optim": "optimizer sgd adam schedule one_cycle",
     "kernels": (
         "compile launch threads buffers geometry tile conv lanes conv_lanes tile_pixels conv_fused conv_input_grad "
@@ -51,7 +51,7 @@ def test_the_core_and_the_tour_through_it_stay_small() -> None:
     places = [ROOT / "tinygrad_cnn" / name for name in CORE]
     files = [path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))]
     tour = [ROOT / "tinygrad_cnn" / folder / f"{name}.py" for folder, names in TOUR.items() for name in names.split()]
-    assert sum(code_lines(path.read_text()) for path in [*tour, ROOT / "tinygrad_cnn" / "tensor.py"]) < 7_650
+    assert sum(code_lines(path.read_text()) for path in [*tour, ROOT / "tinygrad_cnn" / "tensor.py"]) < 7_800
     assert sum(code_lines(path.read_text()) for path in files) < 13_000
 
 

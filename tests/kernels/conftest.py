@@ -25,7 +25,8 @@ def fenced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[np.ndarray]]:
         return block[64:-64].reshape(shape)
 
     monkeypatch.setattr(buffers, "empty", fence)
-    monkeypatch.setattr(buffers, "borrow", lambda key, shape, dtype: fence(shape, dtype, 0.0))
+    borrow = lambda key, dtype, *shapes: [fence(shape, dtype, 0.0) for shape in shapes]
+    monkeypatch.setattr(buffers, "borrow", borrow)
     yield blocks
     assert all((block[:64] == 123).all() and (block[-64:] == 123).all() for block in blocks)
 

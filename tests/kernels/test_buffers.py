@@ -202,18 +202,22 @@ def test_a_write_to_memory_in_its_next_life_does_not_concern_the_one_before() ->
 
 
 def test_borrowed_scratch_is_zero_at_first_and_comes_back_as_it_was_left() -> None:
-    a = buffers.borrow("key", (3, 4), np.float32)
+    a, b = lent = buffers.borrow("key", np.float32, (3, 4), LARGE)
     assert not a.any()
-    assert buffers.borrow("key", (3, 4), np.float32) is not a  # lent out
+    assert not b.any()
+    assert b.ctypes.data % 64 == 0
+    assert buffers.borrow("key", np.float32, (3, 4), LARGE)[0] is not a  # lent out
     a[1] = 5
-    buffers.give_back("key", a)
-    assert buffers.borrow("key", (3, 4), np.float32) is a
-    assert not buffers.borrow("other", (3, 4), np.float32).any()
+    buffers.give_back("key", lent)
+    again = buffers.borrow("key", np.float32, (3, 4), LARGE)
+    assert again[0] is a
+    assert again[1] is b
+    assert not buffers.borrow("other", np.float32, (3, 4))[0].any()
 
 
 def test_scratch_does_not_pile_up() -> None:
     for key in range(1000):
-        buffers.give_back(key, np.zeros(3))
+        buffers.give_back(key, (np.zeros(3),))
     assert len(buffers._scratch) <= buffers._MOST_KEYS
     buffers.release()
     assert not buffers._scratch

@@ -189,10 +189,10 @@ class Fenced:
     def zeros(self, shape: Any, dtype: Any = np.float64) -> np.ndarray:
         return self.empty(shape, dtype, 0)
 
-    def borrow(self, key: Any, shape: Any, dtype: Any) -> np.ndarray:
-        return self.zeros(shape, dtype)
+    def borrow(self, key: Any, dtype: Any, *shapes: Any) -> tuple[np.ndarray, ...]:
+        return tuple([self.zeros(shape, dtype) for shape in shapes])
 
-    def give_back(self, key: Any, array: np.ndarray) -> None:
+    def give_back(self, key: Any, arrays: tuple[np.ndarray, ...]) -> None:
         pass
 
 

@@ -184,7 +184,8 @@ def guard_every_array() -> None:
             return array
 
         zeros = lambda shape, dtype=np.float64, at_end=at_end: guarded(shape, dtype, at_end)
-        lent = {"borrow": lambda key, *what, zeros=zeros: zeros(*what), "give_back": lambda key, array: None}
+        borrow = lambda key, dtype, *shapes, zeros=zeros: [zeros(shape, dtype) for shape in shapes]
+        lent = {"borrow": borrow, "give_back": lambda key, arrays: None}
         fenced = SimpleNamespace(**{**vars(np), "empty": empty, "zeros": zeros, **lent})
         for module in (conv, conv_input_grad, conv_lanes, conv_weight_grad, gemm):
             module.np = module.buffers = fenced

@@ -90,15 +90,14 @@ def ablate(
 @contextmanager
 def _forward(module: Module, forward: Callable[..., Any]) -> Iterator[None]:
     """Let a module compute by another function for a while."""
-    attributes = vars(module)
-    before = attributes.get("forward")
-    attributes["forward"] = forward
+    before = vars(module).get("forward")
+    module.forward = forward  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del attributes["forward"]
+        del module.forward
         if before is not None:
-            attributes["forward"] = before
+            module.forward = before  # type: ignore[method-assign]
 
 
 class _Ablation:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from sys import getrefcount
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ _HUGE_PAGE = 2**21  # of most processors
 # Not ndarrays: NumPy then counts a result, and not the block that outlives it, as the base of its views.
 _Block = tuple[bytearray | mmap.mmap, int]
 _pool: dict[int, deque[_Block]] = {}
-_scratch: dict[Hashable, list[np.ndarray]] = {}
+_scratch: dict[Hashable, list[tuple[np.ndarray, ...]]] = {}
 _MOST_KEYS = 64
 _bytes = 0
 
@@ -114,22 +113,22 @@ def copy(x: np.ndarray) -> np.ndarray:
     return y
 
 
-def borrow(key: Hashable, shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """Return scratch memory: zeros at first, and what `give_back` left under ``key`` later.
+def borrow(key: Hashable, dtype: np.dtype | type[np.generic], *shapes: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """Return scratch arrays: zeros at first, and what `give_back` left under ``key`` later.
 
     A kernel that always writes the same places of it, and leaves the padding between alone, finds the padding zero.
     """
     try:
         return _scratch[key].pop()
     except (KeyError, IndexError):
-        return np.zeros(shape, dtype)
+        return tuple([zeros(shape, dtype) for shape in shapes])
 
 
-def give_back(key: Hashable, array: np.ndarray) -> None:
-    """Keep scratch memory for the next one who borrows under ``key``; what is not given back is simply freed."""
+def give_back(key: Hashable, arrays: tuple[np.ndarray, ...]) -> None:
+    """Keep scratch arrays for the next one who borrows under ``key``; what is not given back is simply freed."""
     if key not in _scratch and len(_scratch) >= _MOST_KEYS:
         _scratch.clear()
-    _scratch.setdefault(key, []).append(array)
+    _scratch.setdefault(key, []).append(arrays)
 
 
 def release() -> None:

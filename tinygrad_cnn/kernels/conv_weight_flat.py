@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -28,14 +29,6 @@ CACHED = 2**17
 # With more taps the windows fill vectors, and whole filters are summed at once (conv_weight_grad.py).
 FEW_TAPS = 32
 NO_INDEX = np.empty(0, np.uint8)
-
-
-@lru_cache(maxsize=256)
-def _table(c: int, kh: int, kw: int, dh: int, rows: int, width: int) -> ndarray:
-    """Return where each tap (C, KH, KW) begins in the copies (KW, C, rows, width): whole tiles, the last repeated."""
-    cs, ps, qs = np.ogrid[:c, :kh, :kw]
-    table = (((qs * c + cs) * rows + ps * dh) * width).reshape(-1)
-    return np.pad(table, (0, -len(table) % INNER_TAPS), "edge")
 
 
 @kernel(writes="sums images rests acc room")
@@ -102,6 +95,25 @@ def pays(
     return few and stride == (1, 1) and size <= CACHED
 
 
+@lru_cache(maxsize=256)
+def _plan(
+    x: tuple[int, ...], w: tuple[int, ...], padding: Padding, dilation: Pair, lane: int, pooled: bool
+) -> tuple[Any, ...]:
+    """Return what the kernel is given: the table of taps, the shapes of its scratch, its numbers and its work."""
+    (n, c, *image), (o, _, kh, kw) = x, w
+    window = Window((kh, kw), (1, 1), padding, dilation)
+    rows, (oh, ow) = window.padded((image[0], image[1]))[0], window.out_size("conv2d", (image[0], image[1]))
+    # Where each tap (C, KH, KW) begins in the copies (KW, C, rows, OW): whole tiles, the last repeated.
+    cs, ps, qs = np.ogrid[:c, :kh, :kw]
+    taps = (((qs * c + cs) * rows + ps * dilation[0]) * ow).reshape(-1)
+    table, pieces = np.pad(taps, (0, -len(taps) % INNER_TAPS), "edge"), threads.pieces_of(n)
+    acc, sums = (pieces, -(-o // INNER_ROWS) * len(table) * INNER_ROWS, lane), (pieces, o, len(taps))
+    maxima = (pieces * o * oh * ow,) if pooled else (0,)  # odd last rows and columns, in no window, stay zero
+    shapes = (pieces, c * kw * rows * ow + lane), (pieces, o, lane), maxima
+    numbers = kw, dilation[1], padding[0][0], padding[1][0], rows, oh, ow
+    return table, acc, sums, shapes, numbers, n * o * oh * ow * len(taps) // threads.MULTIPLY_ADDS
+
+
 def weight_grad(
     gy: ndarray, x: ndarray, w_shape: tuple[int, ...], padding: Padding, dilation: Pair,
     index: ndarray = NO_INDEX,
@@ -110,22 +122,13 @@ def weight_grad(
 
     A NaN or an infinity of x may spoil more taps than see it: it meets the zeros behind the last row of a plane.
     """
-    (c, *image), (o, _, kh, kw) = x.shape[1:], w_shape
-    window = Window((kh, kw), (1, 1), padding, dilation)
-    rows, (oh, ow) = window.padded((image[0], image[1]))[0], window.out_size("conv2d", (image[0], image[1]))
-    lane, taps, table = lanes(x.dtype), c * kh * kw, _table(c, kh, kw, dilation[0], rows, ow)
-    pieces, key = threads.pieces_of(len(x)), (x.shape, w_shape, padding, dilation, lane, index.size)
-    images = buffers.borrow(("columns", *key), (pieces, c * kw * rows * ow + lane), x.dtype)
-    rests = buffers.borrow(("rests", *key), (pieces, o, lane), x.dtype)
-    acc = buffers.empty((pieces, -(-o // INNER_ROWS) * len(table) * INNER_ROWS, lane), x.dtype)
-    sums, shape = np.zeros((pieces, o, taps)), (pieces * o * oh * ow,) if index.size else (0,)
-    room = buffers.borrow(("maxima", *key), shape, x.dtype)  # odd last rows and columns are in no window
-    (top, _), (left, _) = padding
+    key = x.shape, w_shape, padding, dilation, lanes(x.dtype), index.size > 0
+    table, acc_shape, sums_shape, shapes, numbers, work = _plan(*key)
+    sums, acc = np.zeros(sums_shape), buffers.empty(acc_shape, x.dtype)
+    images, rests, room = lent = buffers.borrow(key, x.dtype, *shapes)
     threads.split(
-        _dots_of_planes, len(x), gy.reshape(-1), index.reshape(-1), room, room, x, table, sums, images, rests, acc, kw,
-        dilation[1], top, left, rows, oh, ow, work=len(x) * o * oh * ow * taps // threads.MULTIPLY_ADDS,
+        _dots_of_planes, len(x), gy.reshape(-1), index.reshape(-1), room, room, x, table, sums, images, rests, acc,
+        *numbers, work=work,
     )  # fmt: skip
-    buffers.give_back(("maxima", *key), room)
-    buffers.give_back(("columns", *key), images)
-    buffers.give_back(("rests", *key), rests)
+    buffers.give_back(key, lent)
     return sums.sum(0).reshape(w_shape).astype(x.dtype)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from tinygrad_cnn.nn.fusion import runs_of
-from tinygrad_cnn.nn.module import Module, kept
+from tinygrad_cnn.nn.kept import kept
+from tinygrad_cnn.nn.module import Module
 
 
 class Container(Module):
@@ -108,7 +109,7 @@ class Sequential(Container):
             self._fill(("0", module) for module in modules)  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
-        for part in kept(self, "_runs", _runs_of):
+        for part in kept(self, "_kept_runs", _runs_of):
             input = part(input)
         return input
 

@@ -14,14 +14,14 @@ from typing import Any, Self
 import numpy as np
 
 from tinygrad_cnn.autograd import no_grad
+from tinygrad_cnn.nn.kept import kept, note_change
 from tinygrad_cnn.nn.loading import Differences, fit
 from tinygrad_cnn.nn.parameter import Parameter, convert
-from tinygrad_cnn.state import module_path, tick
+from tinygrad_cnn.state import module_path
 from tinygrad_cnn.tensor import Tensor
 
 # The names of all modules (by id) below the outermost one that is being called in this thread, None outside.
 tree: ContextVar[dict[int, str] | None] = ContextVar("tree", default=None)
-_changed = 0  # when an attribute of any module was last set: what was found before that (`kept`) may be stale
 
 
 class Module:
@@ -46,6 +46,9 @@ class Module:
     (5, 1)
     """
 
+    # What is found out about a module (kept.py) is no attribute: neither its parts nor its copies know of it.
+    __slots__ = ("__dict__", "__weakref__", "_kept_names", "_kept_runs")
+
     training: bool = True
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name of a buffer -> whether it is part of the state dict
 
@@ -66,7 +69,7 @@ class Module:
             module_path.set(found)
 
     def _call_outermost(self, args: Any, kwargs: Any) -> Any:
-        tree.set(kept(self, "_names", names_of))
+        tree.set(kept(self, "_kept_names", names_of))
         try:
             return self.forward(*args, **kwargs)
         finally:
@@ -89,13 +92,13 @@ class Module:
                 "itself; keep a parent out of sight in a tuple: self.parent = (parent,)"
             )
         super().__setattr__(name, value)
-        _note_change()
+        note_change()
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
         if name in self._buffers:
             self._buffers = {buffer: saved for buffer, saved in self._buffers.items() if buffer != name}
-        _note_change()
+        note_change()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Assign a tensor that belongs to the module but is not trained, such as a running mean.
@@ -152,11 +155,11 @@ class Module:
         """Yield this module and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
 
-    def _own_modules(self) -> list[tuple[str, Module]]:  # of copies: another thread may note something (`kept`)
-        return [(name, part) for name, part in vars(self).copy().items() if isinstance(part, Module)]
+    def _own_modules(self) -> list[tuple[str, Module]]:
+        return [(name, part) for name, part in vars(self).items() if isinstance(part, Module)]
 
     def _own_parameters(self) -> list[tuple[str, Tensor]]:
-        return [(name, part) for name, part in vars(self).copy().items() if isinstance(part, Parameter)]
+        return [(name, part) for name, part in vars(self).items() if isinstance(part, Parameter)]
 
     def _own_buffers(self) -> list[tuple[str, Tensor]]:
         return [(name, buffer) for name in self._buffers if (buffer := vars(self)[name]) is not None]
@@ -227,7 +230,7 @@ class Module:
         return differences
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).copy().items() if name not in ("_names", "_runs")}
+        return vars(self).copy()
 
     # --- modes and conversions -------------------------------------------------------------------------------
 
@@ -296,19 +299,6 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [f"  {self.extra_repr()}"] * bool(self.extra_repr()) + lines
         return f"{type(self).__name__}(\n" + "\n".join(lines) + "\n)"
-
-
-def _note_change() -> None:
-    global _changed
-    _changed = tick()
-
-
-def kept(model: Module, name: str, find: Callable[[Any], Any]) -> Any:
-    """Return what ``find`` says of a model; it is asked again when any module has changed."""
-    found_at, value = vars(model).get(name, (-1, None))
-    if found_at < _changed:  # the tick comes first: what another thread changes meanwhile makes the answer stale
-        found_at, value = vars(model)[name] = tick(), find(model)
-    return value
 
 
 def names_of(model: Module) -> dict[int, str]:
