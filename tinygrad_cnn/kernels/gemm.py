@@ -13,28 +13,20 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.tile import (
-    LONGEST_CHAIN,
-    MOST_ROWS,
-    VECTORS,
-    lanes,
-    outer_tile,
-    rows_for,
-)
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, VECTORS, lanes, outer_tile, rows_for
 from tinygrad_cnn.kernels.tile_pixels import turn
 
-_BLOCK = 32  # a transposition works in squares that fit the first cache
 _LARGEST_PACK = 2**21  # numbers: the panels of a chunk stay in the third cache
 _NEAR = 2**19  # bytes of b that stay in the second cache
 # Shorter rows of b, in bytes, are read where they are: their panels do not yet meet themselves in the cache.
-_LONG_ROWS = 4096
+LONG_ROWS = 4096
 # So few rows do not pay for packing b at all: its rows are read a few at a time from end to end.
 _FEW_ROWS, _SHORT_CHUNK, _MOST_CHUNKS = 16, 16, 128
 # A transposed a with rows this far apart would meet itself in the cache.
@@ -42,14 +34,12 @@ _FAR_ROWS = 512
 
 
 @kernel
-def _transpose(x: ndarray, y: ndarray, start: int, stop: int) -> None:
-    """y[k, j] = x[j, k] for the column blocks start..stop of x."""
+def _transpose(x: ndarray, y: ndarray, x_rows: ndarray, y_rows: ndarray, lane: int, start: int, stop: int) -> None:
+    """y[k, j] = x[j, k] for the vectors start..stop of columns of x."""
     rows, columns = x.shape
-    for block in range(start, stop):
-        for j in range(0, rows, _BLOCK):
-            for k in range(block * _BLOCK, min((block + 1) * _BLOCK, columns)):
-                for i in range(j, min(j + _BLOCK, rows)):
-                    y[k, i] = x[i, k]
+    for k in range(start * lane, stop * lane, lane):
+        for j in range(0, rows, lane):
+            turn(x, k, x_rows, j, y, j, y_rows, k, min(lane, columns - k), min(lane, rows - j))
 
 
 @kernel
@@ -66,24 +56,11 @@ def _pack(b: ndarray, y: ndarray, first: int, start: int, stop: int) -> None:
             panel[count:] = 0
 
 
-@kernel
-def _pack_transposed(
-    w: ndarray, w_rows: ndarray, y: ndarray, y_rows: ndarray, first: int, depth: int, start: int, stop: int
-) -> None:
-    """Panels y[p, k, j] = w[p * width + j, first + k] for vectors of k; of w, w_rows says where each row begins."""
-    panels, room, width = y.shape
-    lane = y_rows.size
-    for k in range(start * lane, stop * lane, lane):
-        for n in range(0, panels * width, lane):
-            at = (n // width * room + k) * width + n % width
-            turn(w, first + k, w_rows, n, y, at, y_rows, 0, min(lane, depth - k), lane)
-
-
 @kernel(writes="y sums")
 def _product(
     a: ndarray, a_offsets: ndarray, a_row: int, a_step: int, b: ndarray, b_offsets: ndarray, b_panel: int,
-    b_columns: int, table: ndarray, bias: ndarray, y: ndarray, m_size: int, n_size: int, sums: ndarray, rows: int,
-    width: int, lane: int, first: int, chunk: int, last: bool, by_rows: bool, start: int, stop: int,
+    b_columns: int, table: ndarray, y: ndarray, m_size: int, n_size: int, sums: ndarray, rows: int, width: int,
+    lane: int, first: int, chunk: int, by_rows: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Tiles start..stop of y for the depth that the table has, which begins at ``first``."""
     depth = table.size
@@ -108,35 +85,17 @@ def _product(
                 y if whole else sums, at if whole else scratch, n_size if whole else width, rows, vectors,
                 whole and add,
             )  # fmt: skip
-            ends = bias.size > 0 and last and k + chunk >= depth
-            if whole and not ends:
-                continue
-            for r in range(above, rows):  # in slices: LLVM makes vectors of indices that cannot be negative
+            for r in range(above, 0 if whole else rows):  # slices: LLVM makes vectors of what cannot be negative
                 row, tile = at + r * n_size, scratch + r * width + left
                 result, found = y[row : row + columns], sums[tile : tile + columns]
-                if not whole and add:
-                    for j in range(columns):
-                        result[j] += found[j]
-                elif not whole:
-                    for j in range(columns):
-                        result[j] = found[j]
-                if ends:
-                    plus = bias[n : n + columns]
-                    for j in range(columns):
-                        result[j] += plus[j]
+                for j in range(columns):
+                    result[j] = result[j] + found[j] if add else found[j]
 
 
 @lru_cache(maxsize=256)
-def _rows_table(depth: int, pitch: int) -> np.ndarray:
+def rows_table(depth: int, pitch: int) -> np.ndarray:
+    """Return where each row begins."""
     return np.arange(depth, dtype=np.int64) * pitch
-
-
-@lru_cache(maxsize=256)
-def zeros(n: int, dtype: str) -> np.ndarray:
-    """Return the zeros that stand for a bias, or a product, that is not there; read-only, for they are kept."""
-    zeros = np.zeros(n, dtype)
-    zeros.flags.writeable = False
-    return zeros
 
 
 @lru_cache(maxsize=256)
@@ -145,48 +104,41 @@ def last_repeated(rows: int, pitch: int, count: int) -> np.ndarray:
     return np.minimum(np.arange(count, dtype=np.int64), rows - 1) * pitch
 
 
-class Tiling(NamedTuple):
-    """How a product of matrices of given sizes is cut into tiles, and what `_product` is given of that."""
-
-    rows: int
-    width: int
-    packed: bool  # b is packed into panels, chunk by chunk of the depth
-    panels: tuple[int, int, int]  # of a chunk: their number, the depth and the width
-    step: int  # the depth of a chunk
-    columns: int  # how wide b is for the kernel
-    pitch: int  # between its rows
-    chunk: int  # after so much of the depth a tile adds its sums to y
-    items: int
-    sums: int
-    by_rows: bool
+@lru_cache(maxsize=256)
+def zeros(n: int, dtype: str) -> np.ndarray:
+    """Return zeros that stand for what is not there; read-only, for they are kept."""
+    zeros = np.zeros(n, dtype)
+    zeros.flags.writeable = False
+    return zeros
 
 
 @lru_cache(maxsize=1024)
-def _tiling(m: int, depth: int, n: int, count: int, dtype: np.dtype, packable: bool, turned: bool) -> Tiling:
-    """Return how ``count`` products (m, depth) @ (depth, n) are computed; is b one matrix, and transposed?"""
+def _tiling(m: int, depth: int, n: int, count: int, dtype: np.dtype, packable: bool) -> tuple[Any, ...]:
+    """Return how ``count`` products (m, depth) @ (depth, n) are cut into tiles; is b one matrix, that can be packed?
+
+    Is it packed, and then the number, depth and width of panels; the depth of a chunk; the pitch of the rows of b and
+    how many numbers of one are there; how many tiles; and numbers for `_product`.
+    """
     lane, rows = lanes(dtype), rows_for(m)
     width = lane * (min(VECTORS[rows], -(-n // lane)) if rows == MOST_ROWS else VECTORS[rows])
     panels, chunk = -(-n // width), LONGEST_CHAIN if m > _FEW_ROWS else max(_SHORT_CHUNK, depth // _MOST_CHUNKS)
-    packed = packable and ((m > _FEW_ROWS and n * dtype.itemsize >= _LONG_ROWS) or n < width or turned)
+    packed = packable and (n < width or (m > _FEW_ROWS and n * dtype.itemsize >= LONG_ROWS))
     step, columns, pitch = max(depth, 1), max(n, width), max(n, width)
     if packed:
-        step = max(min(LONGEST_CHAIN, _LARGEST_PACK // (panels * width)) // lane, 1) * lane
+        step = max(min(LONGEST_CHAIN, _LARGEST_PACK // (panels * width)), 1)
         columns, pitch = panels * width, width
-    room = -(-min(depth, step) // lane) * lane
-    items = count * panels * -(-m // rows)
     by_rows = panels * width * min(depth, step) * dtype.itemsize <= _NEAR
-    sums = threads.pieces_of(items) * rows * width
-    return Tiling(rows, width, packed, (panels, room, width), step, columns, pitch, chunk, items, sums, by_rows)
+    shape = panels, min(depth, step), width
+    return packed, shape, step, pitch, columns, count * panels * -(-m // rows), rows, (width, lane), (chunk, by_rows)
 
 
-def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    """Return a @ b (+ bias) for a (..., M, K) and b (..., K, N), leading axes broadcast; bias (N,)."""
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a @ b for a (..., M, K) and b (..., K, N), leading axes broadcast."""
     (m, depth), n = a.shape[-2:], b.shape[-1]
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     y = buffers.empty((*lead, m, n), a.dtype)
     if not y.size:
         return y
-    bias = zeros(0, a.dtype.char) if bias is None else np.ascontiguousarray(bias)
     # a: the rows and the steps along k may have any order; its copy is needed only for odd strides
     if (turned := _transposed(a)) and m >= _FAR_ROWS:
         a, turned = transpose(a.T), False
@@ -194,40 +146,27 @@ def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.n
         a, a_row, a_step = a.T, 1, m
     else:
         a, a_row, a_step = np.ascontiguousarray(a), depth, 1
-    tiling = _tiling(m, depth, n, y.size // (m * n), a.dtype, b.ndim == 2, _transposed(b))
-    width, packed, step = tiling.width, tiling.packed, tiling.step
-    if packed:
-        b_offsets, panels = _offsets(b, lead), buffers.empty(tiling.panels, a.dtype)
-    else:
-        if n < width:
-            wide = buffers.zeros((*b.shape[:-2], depth, width), a.dtype)
-            wide[..., :n] = b
-            b = wide
-        b = np.ascontiguousarray(b)
-        b_offsets = _offsets(b, lead)
-    sums, a_offsets = np.empty(tiling.sums, a.dtype), _offsets(a, lead)
+    packed, shape, step, pitch, columns, items, rows, widths, order = _tiling(
+        m, depth, n, y.size // (m * n), a.dtype, b.ndim == 2
+    )
+    width, panels = widths[0], buffers.empty(shape if packed else (1, 0, 0), a.dtype)
+    if n < width and not packed:
+        wide = buffers.zeros((*b.shape[:-2], depth, width), a.dtype)
+        wide[..., :n] = b
+        b = wide
+    b = transpose(b.T) if _transposed(b) else np.ascontiguousarray(b)
+    b_offsets = _offsets(b, lead)
+    sums, a_offsets = np.empty(threads.pieces_of(items) * rows * width, a.dtype), _offsets(a, lead)
     for first in range(0, max(depth, 1), step):
         deep = min(step, depth - first)
         if packed:
-            _fill_panels(b, panels, first, deep)
+            threads.split(_pack, deep, b, panels, first, work=panels.size // 4)
         threads.split(
-            _product, tiling.items, a.reshape(-1), a_offsets, a_row, a_step, (panels if packed else b).reshape(-1),
-            b_offsets, panels[0].size if packed else width, tiling.columns, _rows_table(deep, tiling.pitch), bias,
-            y.reshape(-1), m, n, sums, tiling.rows, width, lanes(a.dtype), first, tiling.chunk, first + step >= depth,
-            tiling.by_rows, work=y.size * deep // threads.MULTIPLY_ADDS,
+            _product, items, a.reshape(-1), a_offsets, a_row, a_step, (panels if packed else b).reshape(-1), b_offsets,
+            panels[0].size if packed else width, columns, rows_table(deep, pitch), y.reshape(-1), m, n, sums, rows,
+            *widths, first, *order, work=y.size * deep // threads.MULTIPLY_ADDS,
         )  # fmt: skip
     return y
-
-
-def _fill_panels(b: np.ndarray, panels: np.ndarray, first: int, deep: int) -> None:
-    count, room, width = panels.shape
-    if _transposed(b):
-        depth, n = b.shape
-        lane = lanes(b.dtype)
-        tables = last_repeated(n, depth, count * width), panels, _rows_table(lane, width)
-        threads.split(_pack_transposed, room // lane, b.T, *tables, first, deep, work=panels.size // 4)
-    else:
-        threads.split(_pack, deep, np.ascontiguousarray(b), panels, first, work=panels.size // 4)
 
 
 def _transposed(x: np.ndarray) -> bool:
@@ -236,9 +175,12 @@ def _transposed(x: np.ndarray) -> bool:
 
 def transpose(x: np.ndarray) -> np.ndarray:
     """Return a copy of x.T."""
-    y = buffers.empty(x.shape[::-1], x.dtype)
-    threads.split(_transpose, -(-x.shape[1] // _BLOCK), np.ascontiguousarray(x), y, work=4 * x.size)
-    return y
+    (rows, columns), lane = x.shape, lanes(x.dtype)
+    blocks = -(-columns // lane)
+    y = buffers.empty((blocks * lane, rows), x.dtype)  # of the last columns whole vectors are written
+    tables = last_repeated(rows, columns, -(-rows // lane) * lane), rows_table(blocks * lane, rows)
+    threads.split(_transpose, blocks, np.ascontiguousarray(x), y, *tables, lane, work=4 * x.size)
+    return y[:columns]
 
 
 def _offsets(x: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

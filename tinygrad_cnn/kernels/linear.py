@@ -1,7 +1,9 @@
 """The fully connected layer, y = x w^T + b, and its gradients.
 
-Of many rows of x both are products of matrices (gemm.py). For a few rows, as when one image is classified, packing and
-turning the weight would cost more than the products: it is read once, from end to end, and written once.
+For a few rows of x, as when one image is classified, packing and turning the weight would cost more than the products:
+it is read once, from end to end, and written once. More rows lie side by side in the lanes of a vector: a block of x is
+turned, the weight is read number by number where it stands, and the block of y is turned back. A launch like that finds
+all gradients too, while the weight stays in the cache; else they are products of matrices (gemm.py).
 """
 
 from __future__ import annotations
@@ -11,15 +13,27 @@ from functools import lru_cache
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import activation, reduce, threads
+from tinygrad_cnn.kernels import activation, buffers, reduce, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.gemm import last_repeated, matmul, transpose, zeros
-from tinygrad_cnn.kernels.tile import INNER_ROWS, INNER_TAPS, LONGEST_CHAIN, inner_tile, lanes
+from tinygrad_cnn.kernels.gemm import LONG_ROWS, last_repeated, matmul, rows_table, zeros
+from tinygrad_cnn.kernels.tile import (
+    INNER_ROWS,
+    INNER_TAPS,
+    LONGEST_CHAIN,
+    MOST_ROWS,
+    VECTORS,
+    inner_tile,
+    lanes,
+    outer_tile,
+)
+from tinygrad_cnn.kernels.tile_pixels import turn
 
 # So many columns of the weight at a time: the part of gx that they add to stays in the first cache.
 _COLUMNS = 256
 # Larger weights, in numbers, would be read a few columns at a time too slowly.
 _LARGEST = 2**18
+# Columns of y at a time where there are few blocks of rows: turning x again for the next ones does not show.
+_CHUNK = 64
 
 
 @kernel(writes="y acc")
@@ -83,6 +97,86 @@ def _gradients(
             gb[o] = bias
 
 
+@kernel(writes="y gw gb room")
+def _blocks(
+    x: ndarray, w: ndarray, x_rows: ndarray, y_rows: ndarray, depths: ndarray, b: ndarray, given: ndarray, y: ndarray,
+    gw: ndarray, gb: ndarray, room: ndarray, row: int, step: int, size: int, blocks: int, chunks: int, relu: bool,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """Compute y = x @ w (+ b), where w[k, o] is number o * row + k * step, or the ReLU of it.
+
+    For gradients x is gy, y is gx, and ``given`` the layer's own x: the ReLU lets pass what it does there. Further
+    items, as many as blocks of rows, add up gw and gb (float64). What is empty is not computed.
+    """
+    (rows, depth), o_size, lane, zero = x.shape, max(y.shape[1], gw.shape[1]), room.shape[1], x.dtype.type(0)
+    before = blocks * chunks if y.size else 0
+    at = threads.piece_at(start, before + (blocks if gw.size + len(gb) else 0)) * size
+    out = at + (depth + lane - 1) // lane * lane
+    for item in range(start, min(stop, before)):
+        block, chunk = divmod(item, chunks)
+        low, high = o_size * chunk // chunks, o_size * (chunk + 1) // chunks
+        for k in range(0, depth, lane):
+            turn(x, k, x_rows, block * lane, room, (at + k) * lane, depths, 0, min(lane, depth - k), lane)
+        for first in range(low, high, MOST_ROWS):
+            o = min(first, high - MOST_ROWS)
+            for k in range(0, depth, LONGEST_CHAIN):
+                outer_tile(
+                    w, o * row + k * step, row, step, room, at * lane, depths, k, min(LONGEST_CHAIN, depth - k), room,
+                    (out + o) * lane, lane, MOST_ROWS, 1, k > 0,
+                )  # fmt: skip
+        for o in range(low, high, lane):
+            turn(room, (out + o) * lane, depths, 0, y, o, y_rows, block * lane, lane, min(lane, high - o))
+        plus = b[low:high]
+        for n in range(block * lane, min((block + 1) * lane, rows)):
+            line, gate = y[n, low:high], given[min(n, len(given) - 1), low:high]
+            for o in range(len(plus)):
+                line[o] += plus[o]
+            for o in range(len(gate) if relu else 0):
+                line[o] = zero if gate[o] <= zero else line[o]
+            for o in range(len(line) if relu and given.size == 0 else 0):
+                line[o] = zero if line[o] <= zero else line[o]
+    width = VECTORS[MOST_ROWS] * lane
+    panels = (o_size + width - 1) // width
+    tiles = (depth + MOST_ROWS - 1) // MOST_ROWS * panels if gw.size else 0
+    for item in range(max(start - before, 0), stop - before):
+        for tile in range(tiles * item // blocks, tiles * (item + 1) // blocks):  # the last ones overlap
+            k, o = min(tile // panels * MOST_ROWS, depth - MOST_ROWS), tile % panels * width
+            vectors = (min(width, o_size - o) + lane - 1) // lane
+            o = min(o, o_size - vectors * lane)
+            outer_tile(x, k, 1, depth, given, o, y_rows, 0, rows, gw, k * o_size + o, o_size, MOST_ROWS, vectors, False)
+        low, high = len(gb) * item // blocks, len(gb) * (item + 1) // blocks
+        sums = gb[low:high]
+        for n in range(rows):
+            factors = x[n, low:high]
+            for k in range(len(sums)):
+                sums[k] += factors[k]
+
+
+def _tiles(n: int, o: int, depth: int, dtype: np.dtype) -> bool:
+    """Say whether gradients fill tiles, most lanes of them, and w is read by columns without meeting in the cache."""
+    lane = lanes(dtype)
+    fits = o >= MOST_ROWS and VECTORS[MOST_ROWS] * lane <= depth < LONG_ROWS // dtype.itemsize
+    return fits and n <= LONGEST_CHAIN and 4 * n >= 3 * -(-n // lane) * lane
+
+
+def _launch(
+    x: ndarray, w: ndarray, b: ndarray, given: ndarray, y: ndarray, gw: ndarray, sums: int, row: int, step: int,
+    relu: bool,
+) -> ndarray:  # fmt: skip
+    """Run `_blocks` and return so many sums of gb."""
+    (n, depth), lane, o, gb = x.shape, lanes(x.dtype), max(y.shape[1], gw.shape[1]), np.zeros(sums)
+    blocks, products, parts = -(-n // lane), y.size > 0, gw.size + sums > 0
+    chunks = 1 if parts else max(1, min(threads.PIECES // blocks, o // _CHUNK))
+    count, size = (products * chunks + parts) * blocks, (-(-depth // lane) + -(-o // lane)) * lane
+    room = buffers.empty((threads.pieces_of(count) * size, lane), x.dtype)
+    tables = *(last_repeated(n, pitch, blocks * lane) for pitch in (depth, o)), rows_table(max(depth, lane), lane)
+    threads.split(
+        _blocks, count, x, w.reshape(-1), *tables, b, given, y, gw, gb, room, row, step, size, blocks, chunks, relu,
+        work=n * depth * o // 2,
+    )  # fmt: skip
+    return gb
+
+
 def linear(x: ndarray, w: ndarray, b: ndarray | None = None, relu: bool = False) -> ndarray:
     """Return y (N, O) = x (N, I) @ w.T + b for w (O, I) and b (O,) or None; or its ReLU."""
     (n, depth), o = x.shape, w.shape[0]
@@ -95,11 +189,13 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None, relu: bool = False)
         x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
         threads.split(_dots, blocks, x, w, table, b, y, acc, relu, work=n * w.size // threads.MULTIPLY_ADDS)
         return y
-    if w.size <= n * (depth + o):
-        y = matmul(x, w.T, b)
-    else:  # A large weight is read once, row by row; what is turned round instead is x and the result.
-        y = transpose(matmul(np.ascontiguousarray(w), x.T))
-        y = y if b is None else np.add(y, b, out=y)
+    if n and depth and o >= MOST_ROWS:
+        y, none = buffers.empty((n, o), x.dtype), _nothing(x.dtype.char)
+        b = none[0] if b is None else np.ascontiguousarray(b)
+        _launch(np.ascontiguousarray(x), np.ascontiguousarray(w), b, none, y, none, 0, depth, 1, relu)
+        return y
+    y = matmul(x, w.T)
+    y = y if b is None else np.add(y, b, out=y)
     return activation.relu(y) if relu else y
 
 
@@ -120,14 +216,18 @@ def gradients(
     (n, o), dtype = gy.shape, gy.dtype
     depth = (x if w is None else w).shape[1]  # type: ignore[union-attr]  # one of the two is there
     gx = gw = gb = None
-    if 0 < n <= INNER_ROWS and o <= LONGEST_CHAIN and 0 < o * depth <= _LARGEST:
-        none = _nothing(dtype.char)
-        gx = np.empty((n, depth), dtype) if wanted[0] else none
-        gw = np.empty((o, depth), dtype) if wanted[1] else none
-        gb = np.empty(o, dtype) if wanted[2] else none[0]
-        x, w = (none if v is None else np.ascontiguousarray(v) for v in (x, w))
-        blocks = -(-depth // _COLUMNS)
-        threads.split(_gradients, blocks, np.ascontiguousarray(gy), x, w, gx, gw, gb, gated, work=n * o * depth // 2)
+    few = n <= INNER_ROWS and o <= LONGEST_CHAIN
+    if n and 0 < o * depth <= _LARGEST and (few or _tiles(n, o, depth, dtype)):
+        none, empty = _nothing(dtype.char), np.empty if few else buffers.empty
+        gx = empty((n, depth), dtype) if wanted[0] else none
+        gw = empty((o, depth), dtype) if wanted[1] else none
+        gy, x, w = (none if v is None else np.ascontiguousarray(v) for v in (gy, x, w))
+        if few:
+            gb = np.empty(o, dtype) if wanted[2] else none[0]
+            blocks = -(-depth // _COLUMNS)
+            threads.split(_gradients, blocks, gy, x, w, gx, gw, gb, gated, work=n * o * depth // 2)
+        else:
+            gb = _launch(gy, w, none[0], x, gx, gw, o if wanted[2] else 0, 1, depth, gated and x.size > 0).astype(dtype)
         return gx if wanted[0] else None, gw if wanted[1] else None, gb if wanted[2] else None
     if wanted[0] and w is not None:
         gx = matmul(gy, w)
