@@ -1,7 +1,7 @@
 """Matrix products on the register tile, in our own thread pool.
 
-y = a @ b: rows of a are broadcast value by value, from any strides; rows of b are read as vectors. A tile is a few rows
-of y by a few vectors of columns, and b is packed into *panels* as wide as a tile: what a tile reads lies in one piece.
+y = a @ b: rows of a are broadcast value by value, rows of b are read as vectors. A tile is a few rows of y by a few
+vectors of columns, and a wide b is packed into *panels* as wide as a tile: what a tile reads lies in one piece.
 
     y[block of rows, panel] (+)= a[block of rows, chunk] @ b[chunk, panel]
 
@@ -29,8 +29,6 @@ _NEAR = 2**19  # bytes of b that stay in the second cache
 LONG_ROWS = 4096
 # So few rows do not pay for packing b at all: its rows are read a few at a time from end to end.
 _FEW_ROWS, _SHORT_CHUNK, _MOST_CHUNKS = 16, 16, 128
-# A transposed a with rows this far apart would meet itself in the cache.
-_FAR_ROWS = 512
 
 
 @kernel
@@ -58,7 +56,7 @@ def _pack(b: ndarray, y: ndarray, first: int, start: int, stop: int) -> None:
 
 @kernel(writes="y sums")
 def _product(
-    a: ndarray, a_offsets: ndarray, a_row: int, a_step: int, b: ndarray, b_offsets: ndarray, b_panel: int,
+    a: ndarray, a_offsets: ndarray, a_row: int, b: ndarray, b_offsets: ndarray, b_panel: int,
     b_columns: int, table: ndarray, y: ndarray, m_size: int, n_size: int, sums: ndarray, rows: int, width: int,
     lane: int, first: int, chunk: int, by_rows: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
@@ -80,7 +78,7 @@ def _product(
             at = (image * m_size + m) * n_size + n
             whole = above == 0 and columns == vectors * lane
             outer_tile(
-                a, a_offsets[image] + m * a_row + (first + k) * a_step, a_row, a_step,
+                a, a_offsets[image] + m * a_row + first + k, a_row, 1,
                 b, b_offsets[image] + panel * b_panel - left, table, k, min(chunk, depth - k),
                 y if whole else sums, at if whole else scratch, n_size if whole else width, rows, vectors,
                 whole and add,
@@ -104,20 +102,12 @@ def last_repeated(rows: int, pitch: int, count: int) -> np.ndarray:
     return np.minimum(np.arange(count, dtype=np.int64), rows - 1) * pitch
 
 
-@lru_cache(maxsize=256)
-def zeros(n: int, dtype: str) -> np.ndarray:
-    """Return zeros that stand for what is not there; read-only, for they are kept."""
-    zeros = np.zeros(n, dtype)
-    zeros.flags.writeable = False
-    return zeros
-
-
 @lru_cache(maxsize=1024)
 def _tiling(m: int, depth: int, n: int, count: int, dtype: np.dtype, packable: bool) -> tuple[Any, ...]:
-    """Return how ``count`` products (m, depth) @ (depth, n) are cut into tiles; is b one matrix, that can be packed?
+    """Return how ``count`` products (m, depth) @ (depth, n) are cut into tiles; one matrix b is packable.
 
-    Is it packed, and then the number, depth and width of panels; the depth of a chunk; the pitch of the rows of b and
-    how many numbers of one are there; how many tiles; and numbers for `_product`.
+    Is it packed, chunk by chunk of the depth; the shape of the panels; the depth of a chunk; the pitch of the rows of b
+    and how many numbers of a row exist; how many tiles there are; rows, (width, lane), (chunk, by_rows) of `_product`.
     """
     lane, rows = lanes(dtype), rows_for(m)
     width = lane * (min(VECTORS[rows], -(-n // lane)) if rows == MOST_ROWS else VECTORS[rows])
@@ -139,54 +129,41 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     y = buffers.empty((*lead, m, n), a.dtype)
     if not y.size:
         return y
-    # a: the rows and the steps along k may have any order; its copy is needed only for odd strides
-    if (turned := _transposed(a)) and m >= _FAR_ROWS:
-        a, turned = transpose(a.T), False
-    if turned:
-        a, a_row, a_step = a.T, 1, m
-    else:
-        a, a_row, a_step = np.ascontiguousarray(a), depth, 1
     packed, shape, step, pitch, columns, items, rows, widths, order = _tiling(
         m, depth, n, y.size // (m * n), a.dtype, b.ndim == 2
     )
     width, panels = widths[0], buffers.empty(shape if packed else (1, 0, 0), a.dtype)
     if n < width and not packed:
-        wide = buffers.zeros((*b.shape[:-2], depth, width), a.dtype)
-        wide[..., :n] = b
-        b = wide
-    b = transpose(b.T) if _transposed(b) else np.ascontiguousarray(b)
-    b_offsets = _offsets(b, lead)
-    sums, a_offsets = np.empty(threads.pieces_of(items) * rows * width, a.dtype), _offsets(a, lead)
+        b = np.pad(b, [*[(0, 0)] * (b.ndim - 1), (0, width - n)])
+    a, b = _contiguous(a), _contiguous(b)
+    a_offsets, b_offsets = _offsets(a.shape, lead), _offsets(b.shape, lead)
+    sums = np.empty(threads.pieces_of(items) * rows * width, a.dtype)
     for first in range(0, max(depth, 1), step):
         deep = min(step, depth - first)
         if packed:
             threads.split(_pack, deep, b, panels, first, work=panels.size // 4)
         threads.split(
-            _product, items, a.reshape(-1), a_offsets, a_row, a_step, (panels if packed else b).reshape(-1), b_offsets,
+            _product, items, a.reshape(-1), a_offsets, depth, (panels if packed else b).reshape(-1), b_offsets,
             panels[0].size if packed else width, columns, rows_table(deep, pitch), y.reshape(-1), m, n, sums, rows,
             *widths, first, *order, work=y.size * deep // threads.MULTIPLY_ADDS,
         )  # fmt: skip
     return y
 
 
-def _transposed(x: np.ndarray) -> bool:
-    return x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
-
-
-def transpose(x: np.ndarray) -> np.ndarray:
-    """Return a copy of x.T."""
-    (rows, columns), lane = x.shape, lanes(x.dtype)
+def _contiguous(x: np.ndarray) -> np.ndarray:
+    """Return x in C order; a transposed matrix is turned round by whole vectors, and by all threads."""
+    if x.ndim != 2 or x.flags.c_contiguous or not x.flags.f_contiguous:
+        return np.ascontiguousarray(x)
+    (columns, rows), lane = x.shape, lanes(x.dtype)
     blocks = -(-columns // lane)
     y = buffers.empty((blocks * lane, rows), x.dtype)  # of the last columns whole vectors are written
     tables = last_repeated(rows, columns, -(-rows // lane) * lane), rows_table(blocks * lane, rows)
-    threads.split(_transpose, blocks, np.ascontiguousarray(x), y, *tables, lane, work=4 * x.size)
+    threads.split(_transpose, blocks, x.T, y, *tables, lane, work=4 * x.size)
     return y[:columns]
 
 
-def _offsets(x: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
-    """Return where each matrix of the broadcast batch begins in the contiguous x."""
-    if x.ndim == 2 and len(lead) == 0:
-        return zeros(1, "q")
-    count, size = math.prod(x.shape[:-2]), x.shape[-2] * x.shape[-1]
-    numbers = np.arange(count, dtype=np.int64).reshape(x.shape[:-2]) * size
+@lru_cache(maxsize=256)
+def _offsets(shape: tuple[int, ...], lead: tuple[int, ...]) -> np.ndarray:
+    """Return where each matrix of a contiguous batch begins, which is broadcast to the leading axes."""
+    numbers = np.arange(math.prod(shape[:-2]), dtype=np.int64).reshape(shape[:-2]) * (shape[-2] * shape[-1])
     return np.ascontiguousarray(np.broadcast_to(numbers, lead)).reshape(-1)

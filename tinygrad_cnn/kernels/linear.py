@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import activation, buffers, reduce, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.gemm import LONG_ROWS, last_repeated, matmul, rows_table, zeros
+from tinygrad_cnn.kernels.gemm import LONG_ROWS, last_repeated, matmul, rows_table
 from tinygrad_cnn.kernels.tile import (
     INNER_ROWS,
     INNER_TAPS,
@@ -183,7 +183,7 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None, relu: bool = False)
     if 0 < n <= INNER_ROWS and w.size:
         y = np.empty((n, o), x.dtype)
         blocks = -(-o // INNER_TAPS)
-        b = zeros(o, x.dtype.char) if b is None else np.ascontiguousarray(b)
+        b = np.zeros(o, x.dtype) if b is None else np.ascontiguousarray(b)
         acc = np.empty((threads.pieces_of(blocks) * INNER_ROWS * INNER_TAPS, lanes(x.dtype)), x.dtype)
         table = last_repeated(o, depth, blocks * INNER_TAPS)
         x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
