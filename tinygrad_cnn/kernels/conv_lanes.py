@@ -81,8 +81,8 @@ def keep_largest(corners: ndarray, relu: bool) -> None:
 
     Or of their ReLU.
     """
-    floor, passes = corners.dtype.type(0.0 if relu else -np.inf), not relu
-    nowhere = corners.dtype.type(NOWHERE)
+    number = corners.dtype.type
+    floor, gate, nowhere = number(0.0 if relu else -np.inf), number(0.0 if relu else np.nan), number(NOWHERE)
     first, second, third, fourth = corners[0], corners[1], corners[2], corners[3]
     zero, one, two, three = (corners.dtype.type(0), corners.dtype.type(1), corners.dtype.type(2), corners.dtype.type(3))
     for j in range(len(first)):
@@ -96,7 +96,7 @@ def keep_largest(corners: ndarray, relu: bool) -> None:
         value = select(fourth[j] <= floor, floor, fourth[j])
         wins = (value > best) | (value != value)
         best, where = select(wins, value, best), select(wins, three, where)
-        where = select(passes | (best > zero) | (best != best), where, nowhere)
+        where = select(best <= gate, nowhere, where)
         first[j], second[j] = best, where
 
 
