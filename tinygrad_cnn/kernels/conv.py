@@ -25,12 +25,15 @@ from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strided import split_run
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTORS, copy_run, lanes, outer_tile, rows_for
+from tinygrad_cnn.kernels.tile_weight import fetch
 
 # A tile reads whole vectors, so up to its width beyond the last output: zeros that are never written.
 SLACK = max(VECTORS) * lanes(np.dtype(np.float32))
 
 Shape = tuple[int, ...]
 NEAREST = 1 << 14  # bytes of an image that stay near while its filters go over it: half of a small first cache
+LINE = 64  # bytes of a line of memory
+AHEAD = 1 << 13  # bytes: so far ahead a row of pixels is fetched, or dealing it to two would wait for it
 
 
 class Layout(NamedTuple):
@@ -60,23 +63,24 @@ def layout(c: int, image: Pair, size: Pair, stride: Pair, padding: Padding, dila
 def pack(x: ndarray, n: int, image: ndarray, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int) -> None:
     """Copy image n into its padded phase images; what lies between was zero from the start."""
     c_size, h_size, w_size = x.shape[1:]
+    plane = i_size * j_size
     for c in range(c_size):
         for h in range(h_size):
             i, a = divmod(h + top, sh)
+            source, at = ((n * c_size + c) * h_size + h) * w_size, ((c * sh + a) * sw * i_size + i) * j_size
             if sw == 1:
-                at = ((c * sh + a) * i_size + i) * j_size + left
-                copy_run(x, ((n * c_size + c) * h_size + h) * w_size, image, at, w_size, x.dtype.type(0))
+                copy_run(x, source, image, at + left, w_size, x.dtype.type(0))
+            elif sw == 2:
+                for k in range(0, w_size, LINE // x.itemsize):
+                    fetch(x, source + AHEAD // x.itemsize + k)
+                even, odd = left % 2 * plane + left // 2, (left + 1) % 2 * plane + (left + 1) // 2
+                split_run(x, source, image, at + even, at + odd, w_size)
             else:
                 pixels = x[n, c, h]
                 for b in range(sw):
                     first = (b - left) % sw  # the first pixel of this phase
-                    at = (((c * sh + a) * sw + b) * i_size + i) * j_size + (first + left) // sw
-                    count = (w_size - first + sw - 1) // sw
-                    if sw == 2:
-                        split_run(x, ((n * c_size + c) * h_size + h) * w_size + first, image, at, count)
-                    else:
-                        for j in range(count):
-                            image[at + j] = pixels[first + j * sw]
+                    for j in range((w_size - first + sw - 1) // sw):
+                        image[at + b * plane + (first + left) // sw + j] = pixels[first + j * sw]
 
 
 @device
