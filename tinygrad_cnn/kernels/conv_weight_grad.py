@@ -33,7 +33,7 @@ from tinygrad_cnn.kernels.conv_weight_flat import NO_INDEX
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.strips import Shape, launch, strips
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, copy_run, lanes
-from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, choose, transpose, weight_row, weight_tile
+from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, choose, fetch, transpose, weight_row, weight_tile
 
 # With fewer vectors in a window the lists of maxima cost as much as the products that they save.
 LEAST_VECTORS = 8
@@ -105,10 +105,11 @@ def _weight_grad(
     Where there is an index gy is that of maxima, and filters come one at a time.
     """
     n_size, o_size, ph_size, pw_size = gy.shape
+    c_size, h_size, w_size = x.shape[1:]
     _, together, blocks, rows, pitch = images.shape
     _, acc_rows, vectors, lane = acc.shape
     _, height, deep = panels.shape
-    c_group, o_group = x.shape[1] // groups * shares, 1 if each else o_size // groups
+    c_group, o_group = c_size // groups * shares, 1 if each else o_size // groups
     per_group, per_block = units // groups, vectors // blocks
     piece = threads.piece_at(start, units * parts)
     image, panel, starts = images[piece].reshape(-1), panels[piece].reshape(-1), starts[piece]
@@ -119,6 +120,9 @@ def _weight_grad(
     factors = flat if direct else gathered[piece].reshape(-1)
     chosen, side = chosen[piece], sides.reshape(-1)
     apart = plane if direct else deep
+    # A few channels are packed faster than they come from far away: rows of the next strip are fetched between tiles.
+    per_channel = band * sh * w_size // lane
+    lines = channels * per_channel if stack > 1 else 0
     up, down = (1, sh) if stack > 1 else (sh, 1)
     reach = rows - (band - 1) * up
     bands = (oh_size + band - 1) // band
@@ -142,6 +146,9 @@ def _weight_grad(
                             lane, image, ((i * blocks + b) * rows + row) * pitch, pitch, columns,
                         )  # fmt: skip
             run = real * ow_size
+            n, oh = (item + 1) // bands * together, (item + 1) % bands * band
+            unseen = max(oh * sh - top + (stack * dh - sh if oh else 0), 0)
+            following = ((n * c_size + c_low) * h_size + unseen) * w_size
             if index.size:
                 for r in range(o_group):
                     some = 0
@@ -178,8 +185,12 @@ def _weight_grad(
                                 gy, source + r * oh_size * ow_size, panel, r * deep + i * run, run, gy.dtype.type(0)
                             )
                 tiles = (high - low + MOST_VECTORS - 1) // MOST_VECTORS
+                in_all = (o_group + height - 1) // height * tiles
                 for k in range(0, n_here * run, LONGEST_CHAIN):
                     for tile in range(tiles):
+                        done = block * tiles + tile
+                        for line in range(lines * done // in_all, lines * (done + 1) // in_all):
+                            fetch(x, following + line // per_channel * h_size * w_size + line % per_channel * lane)
                         v = low + (high - low) * tile // tiles
                         weight_tile(
                             factors, at + (k * lane if each else k), apart, image, 0, pixels, k,
