@@ -172,13 +172,14 @@ def _input_grad(
     room = rooms[threads.piece_at(start, n_size)]
     flat, plane, count, lane = gy.reshape(-1), ph_size * pw_size, gy[0].size, len(windows)
     for n in range(start, stop):
+        wheres, numbers = index[n * count : (n + 1) * count], room[raw : raw + count]
         for k in range(count):
-            room[raw + k], room[raw + count + k] = flat[n * count + k], index[n * count + k]
-        for part in range(2):
-            for j in range(0, plane, lane):
-                for o in range(0, deep, lane):
-                    at = part * places + j * deep + o
-                    turn(room, raw + part * count + j, maps, o, room, at, windows, 0, min(lane, plane - j), lane)
+            numbers[k] = wheres[k]
+        for j in range(0, plane, lane):
+            for o in range(0, deep, lane):
+                at, have = j * deep + o, min(lane, plane - j)
+                turn(flat, n * count + j, maps, o, room, at, windows, 0, have, lane)
+                turn(room, raw + j, maps, o, room, places + at, windows, 0, have, lane)
         for block in range(len(filters)):
             room[sums:] = 0
             for y in range(2 * ph_size - 1, -1, -1):
@@ -201,7 +202,7 @@ def _plan(gy: Shape, x: Shape, size: int, padding: Padding) -> tuple[Any, ...]:
     plane, deep = ph * pw, -(-o // LANES) * LANES
     turned = -(-plane // LANES) * LANES * deep
     raw, pitch = 2 * turned, (left + width + right) * COLUMN
-    sums = raw + -(-2 * o * plane // LANES) * LANES
+    sums = raw + -(-o * plane // LANES) * LANES
     maps = np.minimum(np.arange(deep), o - 1) * plane
     whole = sums + -(-(top + height + bottom) * pitch // LANES) * LANES + LANES * COLUMN
     return maps, np.arange(LANES) * deep, (deep, turned, raw, sums, size, top, left, pitch), whole

@@ -81,23 +81,19 @@ def keep_largest(corners: ndarray, relu: bool) -> None:
 
     Or of their ReLU.
     """
-    number = corners.dtype.type
-    floor, gate, nowhere = number(0.0 if relu else -np.inf), number(0.0 if relu else np.nan), number(NOWHERE)
+    gate, nowhere = corners.dtype.type(0.0 if relu else np.nan), corners.dtype.type(NOWHERE)
     first, second, third, fourth = corners[0], corners[1], corners[2], corners[3]
     zero, one, two, three = (corners.dtype.type(0), corners.dtype.type(1), corners.dtype.type(2), corners.dtype.type(3))
     for j in range(len(first)):
-        best, where = select(first[j] <= floor, floor, first[j]), zero
-        value = select(second[j] <= floor, floor, second[j])
+        best, where, value = first[j], zero, second[j]
         wins = (value > best) | (value != value)
-        best, where = select(wins, value, best), select(wins, one, where)
-        value = select(third[j] <= floor, floor, third[j])
+        best, where, value = select(wins, value, best), select(wins, one, where), third[j]
         wins = (value > best) | (value != value)
-        best, where = select(wins, value, best), select(wins, two, where)
-        value = select(fourth[j] <= floor, floor, fourth[j])
+        best, where, value = select(wins, value, best), select(wins, two, where), fourth[j]
         wins = (value > best) | (value != value)
         best, where = select(wins, value, best), select(wins, three, where)
-        where = select(best <= gate, nowhere, where)
-        first[j], second[j] = best, where
+        cut = best <= gate  # then the ReLU lets none of the four pass
+        first[j], second[j] = select(cut, zero, best), select(cut, nowhere, where)
 
 
 @kernel(writes="images")
