@@ -26,7 +26,7 @@ INTERNAL = {
 # one, or that NumPy says in one line.
 MACHINERY = {
     "__init__", "addresses", "buffers", "compile", "conv_input_maxima", "conv_lanes", "conv_pointwise",
-    "conv_weight_flat", "geometry", "lanes", "launch", "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight",
+    "conv_weight_flat", "geometry", "lanes", "launch", "permute", "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight",
     "vector", "winograd_transform",
 }  # fmt: skip
 WITHOUT_REFERENCE = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.kernels.permute import contiguous
 from tinygrad_cnn.state import place
 
 Shape = tuple[int, ...]
@@ -89,6 +91,10 @@ class Reshape(Function):
     def forward(self, x: ndarray) -> ndarray:
         try:
             self.x_shape = x.shape
+            if not x.flags.c_contiguous:
+                with suppress(ValueError):  # no view of it has this shape
+                    return x.reshape(self.target, copy=False)
+                x = contiguous(x)
             return x.reshape(self.target)
         except AttributeError:
             raise TypeError(f"{place('reshape')}: needs a Tensor or an ndarray, got {type(x).__name__}") from None

@@ -23,6 +23,7 @@ from numpy import ndarray
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.permute import contiguous
 from tinygrad_cnn.kernels.strided import split_run
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTORS, copy_run, lanes, outer_tile, rows_for
 from tinygrad_cnn.kernels.tile_weight import fetch
@@ -157,7 +158,7 @@ def conv2d(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
     """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C/groups, KH, KW) and a bias b (O,) or None."""
-    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+    x, w = contiguous(x), np.ascontiguousarray(w)
     way = route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
     y = buffers.empty(way.y, x.dtype)
     if way.by == "pointwise":

@@ -16,6 +16,7 @@ from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.conv import SLACK, Shape, bands_for, is_wide, pack, parts_of, scratch, sums_at, within
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.permute import contiguous
 from tinygrad_cnn.kernels.strided import join_run
 from tinygrad_cnn.kernels.tile import VECTORS, copy_run, rows_for
 
@@ -176,7 +177,7 @@ def conv2d_input_grad(
 
     Around gy lie zeros: a NaN or infinity of w may also spoil pixels near the border that its tap does not reach.
     """
-    gy, gx = np.ascontiguousarray(gy), buffers.empty(x_shape, gy.dtype)
+    gy, gx = contiguous(gy), buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx

@@ -31,6 +31,7 @@ from tinygrad_cnn.kernels import buffers, conv_weight_flat, pool_2x2, threads
 from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.conv_weight_flat import NO_INDEX
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.permute import contiguous
 from tinygrad_cnn.kernels.strips import Shape, launch, strips
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, copy_run, lanes
 from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, choose, fetch, transpose, weight_row, weight_tile
@@ -235,7 +236,7 @@ def conv2d_weight_grad(
     With the index of 2x2 max pooling (uint8, 2 * row + column), gy (N, O, OH//2, OW//2) is that of the maxima; all
     other pixels have none, and cost nothing.
     """
-    gy, x = np.ascontiguousarray(gy), np.ascontiguousarray(x)
+    gy, x = contiguous(gy), contiguous(x)
     if not gy.size or not x.size:
         return np.zeros(w_shape, x.dtype)
     if conv_weight_flat.pays(x.shape, w_shape, stride, padding, dilation, groups):
