@@ -26,8 +26,8 @@ INTERNAL = {
 # one, or that NumPy says in one line.
 MACHINERY = {
     "__init__", "addresses", "buffers", "compile", "conv_input_maxima", "conv_lanes", "conv_pointwise",
-    "conv_weight_flat", "geometry", "lanes", "launch", "permute", "pool_2x2", "threads", "tile", "tile_pixels", "tile_weight",
-    "vector", "winograd_transform",
+    "conv_weight_flat", "geometry", "lanes", "launch", "permute", "pool_2x2", "threads", "tile", "tile_pixels",
+    "tile_weight", "vector", "winograd_transform",
 }  # fmt: skip
 WITHOUT_REFERENCE = {
     "adjoint", "bands_for", "binary_cross_entropy_with_logits_grad", "cat", "channel_sum", "choose", "conv2d_fused",

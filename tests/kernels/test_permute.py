@@ -15,7 +15,7 @@ DTYPES = [np.float32, np.float64]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("order", permutations(range(4)), ids=str)
+@pytest.mark.parametrize("order", [*permutations(range(4))], ids=str)
 def test_every_order_of_axes(order: tuple[int, ...], dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permute, "SERIAL_BELOW", 0)
     for shape in ((3, 4, 2, 5), (2, 1, 9, 3), (1, 1, 1, 1), (2, 0, 3, 4)):

@@ -35,7 +35,7 @@ def _split_run(typing, source, source_start, target, even_start, odd_start, coun
                 at = emit.shifted(emit.shifted(source_at, builder.mul(j, emit.index(2))), half)
                 pair.append(emit.masked_load(at, emit.first_lanes(builder.sub(left, emit.index(half)))))
             for odd, target in enumerate(targets):
-                chosen = emit.shuffle(*pair, [2 * lane + odd for lane in range(emit.lanes)])
+                chosen = emit.shuffle(pair[0], pair[1], [2 * lane + odd for lane in range(emit.lanes)])
                 mask = emit.first_lanes(builder.ashr(builder.add(left, emit.index(1 - odd)), emit.index(1)))
                 emit.masked_store(chosen, emit.shifted(target, j), mask)
             return values
