@@ -34,6 +34,8 @@ class Recording(NamedTuple):
 # None, the usual case, costs every operation only one look: recording, and observed by nobody.
 recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
+_RECORDING = Recording()
+
 # The dotted name of the module whose forward is running ("features.0"), "" outside of any module.
 module_path: ContextVar[str] = ContextVar("module_path", default="")
 
@@ -50,7 +52,7 @@ on_compile: Callable[[str], None] | None = None
 
 def pause_recording(by: int) -> int:
     """Say which thread pauses recording (its ident; 0 for none) from now on; return who did until now."""
-    found = recording.get() or Recording()
+    found = recording.get() or _RECORDING
     recording.set(Recording(by, found.observer) if by or found.observer is not None else None)
     return found.paused_by
 

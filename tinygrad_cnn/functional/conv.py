@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from numpy import ndarray
 
-from tinygrad_cnn.autograd import Function
+from tinygrad_cnn.autograd import Function, Variable
 from tinygrad_cnn.functional.linalg import same_float
 from tinygrad_cnn.functional.reduce import sum
 from tinygrad_cnn.functional.shape import Shape, array_shape, reshape, shape_of
@@ -176,8 +176,9 @@ def checked_geometry(
 
     ``op`` may be conv1d or conv3d too, whose geometry has one or three entries instead of pairs.
     """
-    same_float(op, input=input, weight=weight, bias=bias)
-    shapes = shape_of(input), shape_of(weight), None if bias is None else shape_of(bias)
+    x, w, b = (v._data if isinstance(v, Variable) else v for v in (input, weight, bias))
+    same_float(op, input=x, weight=w, bias=b)
+    shapes = shape_of(x), shape_of(w), None if b is None else shape_of(b)
     strict = sizes_are_strict.get()
     try:
         return _geometry_of(op, *shapes, stride, padding, dilation, groups, strict)

@@ -22,7 +22,10 @@ Shape = tuple[int, ...]
 
 def shape_of(x: Any) -> Shape:
     """Return the shape of an array or a tensor; numbers have the shape ()."""
-    return x.shape if hasattr(x, "shape") else np.shape(x)
+    try:
+        return x.shape
+    except AttributeError:
+        return np.shape(x)
 
 
 def ndim_of(op: str, input: Any) -> int:

@@ -155,11 +155,15 @@ def _forward(
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
-    """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C/groups, KH, KW) and a bias b (O,) or None."""
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    way: Route | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Return y (N, O, OH, OW) of images x (N, C, H, W), filters w (O, C/groups, KH, KW) and a bias b (O,) or None.
+
+    ``way`` is what `route` says of them, where that is known.
+    """
     x, w = contiguous(x), np.ascontiguousarray(w)
-    way = route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
+    way = way or route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
     y = buffers.empty(way.y, x.dtype)
     if way.by == "pointwise":
         conv_pointwise.convolve(False, x, w, b, y)

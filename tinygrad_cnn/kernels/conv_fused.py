@@ -31,7 +31,8 @@ def conv2d_fused(
         a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
         conv_lanes.convolve(False, x, w, b, y, way.window, groups, index, a, c, relu)
         return y, index if pool else None
-    y = winograd.conv2d(x, w, b, padding, dilation, m) if m else conv2d(x, w, b, stride, padding, dilation, groups)
+    geometry = stride, padding, dilation, groups
+    y = winograd.conv2d(x, w, b, padding, dilation, m) if m else conv2d(x, w, b, *geometry, way)
     if scale is not None and shift is not None:
         y = norm.scale_shift(y.reshape(n, o, oh * ow), scale, shift).reshape(y.shape)
     if pool:
