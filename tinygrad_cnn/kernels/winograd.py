@@ -152,12 +152,13 @@ def _transform_data(
                         x, ((n * c_size + c) * h_size + h) * w_size + origin + j, h_size * w_size,
                         min(c_size - c, LANES), min(high - j, LANES), ZEROS, 0, strip, (i * pitch + j) * LANES, LANES,
                     )  # fmt: skip
-            for k in range(run * dw):
-                source, target = (k // dw * m * dw + k % dw) * LANES, ((group - first) * dw + k) * v.shape[2] + c
-                if m == 2:
-                    data2(strip, source, pitch * LANES, dw * LANES, v, target, a * place, place)
-                else:
-                    data4(strip, source, pitch * LANES, dw * LANES, v, target, a * place, place)
+            for k in range(run):
+                for j in range(dw):
+                    source, target = (k * m * dw + j) * LANES, ((group - first + k) * dw + j) * v.shape[2] + c
+                    if m == 2:
+                        data2(strip, source, pitch * LANES, dw * LANES, v, target, a * place, place)
+                    else:
+                        data4(strip, source, pitch * LANES, dw * LANES, v, target, a * place, place)
         group += run
 
 
@@ -192,12 +193,13 @@ def _transform_outputs(
         n, row, column, run = _run_at(group, last, down, across, m, dh, dw)
         length = min(run * m * dw, ow_size - column)
         for o in range(0, o_size, LANES):
-            for k in range(run * dw):
-                source, target = ((group - first) * dw + k) * products.shape[2] + o, (k // dw * m * dw + k % dw) * LANES
-                if m == 2:
-                    outputs2(products, source, a * place, place, strip, target, pitch * LANES, dw * LANES)
-                else:
-                    outputs4(products, source, a * place, place, strip, target, pitch * LANES, dw * LANES)
+            for k in range(run):
+                for j in range(dw):
+                    source, target = ((group - first + k) * dw + j) * products.shape[2] + o, (k * m * dw + j) * LANES
+                    if m == 2:
+                        outputs2(products, source, a * place, place, strip, target, pitch * LANES, dw * LANES)
+                    else:
+                        outputs4(products, source, a * place, place, strip, target, pitch * LANES, dw * LANES)
             for i in range(min(m, (oh_size - row + dh - 1) // dh)):
                 for j in range(0, length, LANES):
                     turn(
