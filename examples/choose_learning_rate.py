@@ -11,7 +11,7 @@ from tinygrad_cnn import functional as F
 from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.training import evaluate
 
-RATES = (0.005, 0.01, 0.02)  # peaks of the one-cycle schedule
+RATES = (0.01, 0.02, 0.04)  # peaks of the one-cycle schedule
 
 
 def accuracy(train_set, held_out, rate, seed, epochs, batch_size):
@@ -19,8 +19,9 @@ def accuracy(train_set, held_out, rate, seed, epochs, batch_size):
     tinygrad_cnn.manual_seed(seed)
     model = LeNet5()
     loader = data.DataLoader(train_set, batch_size, shuffle=True)
-    optimizer = optim.Adam(model.parameters(), betas=(0.9, 0.99))
-    schedule = optim.OneCycleLR(optimizer, rate, epochs=epochs, steps_per_epoch=len(loader), pct_start=0.2)
+    optimizer = optim.Adam(model.parameters(), betas=(0.9, 0.98))
+    cycle = {"epochs": epochs, "steps_per_epoch": len(loader), "pct_start": 0.2, "anneal_strategy": "linear"}
+    schedule = optim.OneCycleLR(optimizer, rate, **cycle)
     for _ in range(epochs):
         for x, labels in loader:
             loss = F.cross_entropy(model(x), labels, label_smoothing=0.05)
@@ -38,7 +39,7 @@ def main(words=None):
     quick = parser.parse_args(words).quick
     full = data.synthetic_digits(1500, seed=0) if quick else data.mnist("train")
     count = 500 if quick else 5000
-    seeds, epochs, batch_size = ((10,), 2, 32) if quick else ((10, 11, 12), 2, 128)
+    seeds, epochs, batch_size = ((10,), 2, 32) if quick else ((10, 11, 12), 2, 256)
 
     parts = data.random_split(full, [len(full) - count, count], generator=np.random.default_rng(123))
     print(f"{full.name}: {len(parts[0]):,} training images, {count:,} held out, {epochs} epochs")

@@ -9,8 +9,8 @@ from tinygrad_cnn.models import LeNet5
 from tinygrad_cnn.training import CHECKPOINT, Run, evaluate, read_options
 
 DATASETS = {"mnist": data.mnist, "fashion-mnist": data.fashion_mnist}
-DEFAULTS = {"dataset": "mnist", "seed": 0, "epochs": 2, "batch_size": 128}
-DEFAULTS["lr"] = 0.01  # the peak of the cycle; see choose_learning_rate.py
+DEFAULTS = {"dataset": "mnist", "seed": 0, "epochs": 2, "batch_size": 256}
+DEFAULTS["lr"] = 0.02  # the peak of the cycle; see choose_learning_rate.py
 QUICK = {"dataset": "synthetic", "epochs": 2, "batch_size": 32, "lr": 0.005}
 
 
@@ -28,8 +28,8 @@ def train(config, folder, resume=False, path=None, checkpoint_every=0):
     loader = data.DataLoader(train_set, config["batch_size"], shuffle=True)
 
     model = LeNet5()
-    optimizer = optim.Adam(model.parameters(), betas=(0.9, 0.99))
-    cycle = {"epochs": config["epochs"], "steps_per_epoch": len(loader), "pct_start": 0.2}
+    optimizer = optim.Adam(model.parameters(), betas=(0.9, 0.98))
+    cycle = {"epochs": config["epochs"], "steps_per_epoch": len(loader), "pct_start": 0.2, "anneal_strategy": "linear"}
     schedule = optim.OneCycleLR(optimizer, config["lr"], **cycle)
     run = Run(
         folder, model=model, optimizer=optimizer, scheduler=schedule, loader=loader, resume=resume,

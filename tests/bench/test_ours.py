@@ -109,6 +109,8 @@ def test_matmul_and_the_register_tile_compute() -> None:
 def test_mnist_trains_and_counts_what_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = {"train": data.synthetic_digits(600, seed=0), "test": data.synthetic_digits(300, seed=1)}
     monkeypatch.setattr(data, "mnist", lambda split, report: sets[split])
-    found = ours.mnist(epochs=4, batch=32, lr=0.005, rise=0.2, betas=[0.9, 0.99], smoothing=0.05, seed=0)()
+    found = ours.mnist(
+        epochs=4, batch=32, lr=0.005, rise=0.2, anneal="linear", betas=[0.9, 0.99], smoothing=0.05, seed=0
+    )()
     assert found["training"] > 0
     assert 0.7 < found["accuracy"] <= 1  # 0.1 untrained

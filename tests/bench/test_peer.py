@@ -130,7 +130,9 @@ def test_mnist_trains_and_counts_what_is_right(torch: Any, tmp_path: Path, monke
         (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(bytes(16) + digits.images.tobytes())
         (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(bytes(8) + digits.labels.astype(np.uint8).tobytes())
     monkeypatch.setenv("TINYGRAD_CNN_DATA", str(tmp_path))
-    found = peer.mnist(epochs=4, batch=32, lr=0.005, rise=0.2, betas=[0.9, 0.99], smoothing=0.05, seed=0)()
+    found = peer.mnist(
+        epochs=4, batch=32, lr=0.005, rise=0.2, anneal="linear", betas=[0.9, 0.99], smoothing=0.05, seed=0
+    )()
     assert found["training"] > 0
     assert 0.7 < found["accuracy"] <= 1  # 0.1 untrained
 

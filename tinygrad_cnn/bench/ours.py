@@ -195,7 +195,14 @@ def register_tile(tiles: int) -> Step:
 
 
 def mnist(
-    epochs: int, batch: int, lr: float, rise: float, betas: tuple[float, float], smoothing: float, seed: int
+    epochs: int,
+    batch: int,
+    lr: float,
+    rise: float,
+    anneal: str,
+    betas: tuple[float, float],
+    smoothing: float,
+    seed: int,
 ) -> Step:
     """Train LeNet-5 on MNIST with Adam and the 1cycle schedule, then classify the test set."""
 
@@ -205,7 +212,8 @@ def mnist(
         loader = data.DataLoader(train_set, batch, shuffle=True)
         model = nets.lenet(nn)
         optimizer = optim.Adam(model.parameters(), betas=betas)
-        schedule = optim.OneCycleLR(optimizer, lr, epochs=epochs, steps_per_epoch=len(loader), pct_start=rise)
+        steps = epochs * len(loader)
+        schedule = optim.OneCycleLR(optimizer, lr, steps, pct_start=rise, anneal_strategy=anneal)
         start = perf_counter()
         for _ in range(epochs):
             for x, labels in loader:

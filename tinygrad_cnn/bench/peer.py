@@ -195,7 +195,14 @@ def matmul(size: int) -> Step:
 
 
 def mnist(
-    epochs: int, batch: int, lr: float, rise: float, betas: tuple[float, float], smoothing: float, seed: int
+    epochs: int,
+    batch: int,
+    lr: float,
+    rise: float,
+    anneal: str,
+    betas: tuple[float, float],
+    smoothing: float,
+    seed: int,
 ) -> Step:
     """Train LeNet-5 on MNIST with Adam and the 1cycle schedule, then classify the test set."""
     import torch
@@ -207,8 +214,8 @@ def mnist(
         test_set, test_labels = _mnist("t10k")
         model = _net("lenet")
         optimizer = torch.optim.Adam(model.parameters(), betas=betas)
-        cycle = {"epochs": epochs, "steps_per_epoch": -(-len(train_set) // batch), "pct_start": rise}
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, **cycle)
+        steps = epochs * -(-len(train_set) // batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps, pct_start=rise, anneal_strategy=anneal)
         start = perf_counter()
         for _ in range(epochs):
             for index in torch.randperm(len(train_set)).split(batch):

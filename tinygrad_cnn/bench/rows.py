@@ -159,7 +159,10 @@ def _vocabulary() -> list[Row]:
 IMAGES = (64, 64, 112, 112)  # 205 MB
 LENET: dict[str, Any] = {"net": "lenet", "batch": 128}
 # The recipe of examples/train_mnist.py.
-MNIST = {"epochs": 2, "batch": 128, "lr": 0.01, "rise": 0.2, "betas": [0.9, 0.99], "smoothing": 0.05, "seed": 0}
+MNIST: dict[str, Any] = {
+    "epochs": 2, "batch": 256, "lr": 0.02, "rise": 0.2, "anneal": "linear", "betas": [0.9, 0.98], "smoothing": 0.05,
+    "seed": 0,
+}  # fmt: skip
 
 ROWS: tuple[Row, ...] = (
     Row("engine", "add", "a + b, recorded, on 4 x 4 arrays", "add", {"count": 1000}, operations=1000, target=1.0),
