@@ -48,6 +48,7 @@ def calls(dtype: np.dtype) -> Iterator[Callable[[], Any]]:
         yield partial(_case, case, dtype)
     yield partial(F.relu, np.zeros(1_000_000, dtype))  # large enough for the thread pool
     yield partial(F.linear, np.ones((8, 64), dtype), np.ones((64, 64), dtype))  # a large weight is read once
+    yield partial(F.pixel_shuffle, np.zeros((2, 4, 100, 100), dtype), 2)  # large enough to be laid out by all threads
     yield partial(_average, dtype)
     yield partial(_second_order, dtype)
     yield partial(_fused, dtype)
