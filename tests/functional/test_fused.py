@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_cnn import Tensor, grad, gradcheck, gradgradcheck
+from tinygrad_cnn import Tensor, get_winograd, grad, gradcheck, gradgradcheck, nn, set_winograd
 from tinygrad_cnn import functional as F
 from tinygrad_cnn.functional.conv import Conv2d, Geometry, conv_geometry
 from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Layers, LinearRun, Run
@@ -307,3 +307,31 @@ def test_only_what_a_rule_reads_is_kept_and_guarded() -> None:
     y[0] = 1.0
     with pytest.raises(RuntimeError, match="its result"):
         y.sum().backward()
+
+
+def test_a_run_without_images_has_gradients() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+    model(np.zeros((0, 3, 8, 8), np.float32)).sum().backward()
+    assert all((p.grad.data == 0).all() for p in model.parameters())
+
+
+def test_the_switch_of_winograd_is_looked_at_in_every_backward_pass() -> None:
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Conv2d(16, 32, 3, padding=1, generator=rng), nn.ReLU(), nn.MaxPool2d(2))
+    x = Tensor(rng.standard_normal((16, 16, 9, 9)).astype(np.float32), requires_grad=True)
+
+    def gx(one_by_one: bool) -> np.ndarray:
+        y = x
+        for part in model if one_by_one else [model]:
+            y = part(y)
+        x.grad = None
+        y.sum().backward()
+        return x.grad.data
+
+    before = get_winograd()
+    try:
+        for enabled in (False, True, False):
+            set_winograd(enabled)
+            np.testing.assert_array_equal(gx(False), gx(True))
+    finally:
+        set_winograd(before)

@@ -270,6 +270,23 @@ def test_what_is_changed_after_a_call_is_seen_by_the_next() -> None:
     assert names(model[:3](IMAGE)) == ["MaxPool2d", "Mul", "Conv2d"]
     del model[1].forward
     assert names(model(IMAGE)) == ["LinearRun", "ConvRun"]
+    vars(model[1])["forward"] = lambda input: input * 3  # past __setattr__
+    assert names(model[:3](IMAGE)) == ["MaxPool2d", "Mul", "Conv2d"]
+    assert names(model(IMAGE)) == ["LinearRun", "MaxPool2d", "Mul", "Conv2d"]
+    vars(model)["1"] = nn.Tanh()
+    assert names(model(IMAGE)) == ["LinearRun", "MaxPool2d", "Tanh", "Conv2d"]
+
+
+def test_a_wrapper_that_asks_another_module_has_its_own_runs() -> None:
+    class Wrapper(nn.Sequential):
+        def __getattr__(self, name: str) -> Any:
+            if name.isdigit():
+                raise AttributeError(name)
+            return getattr(vars(self)["0"], name)
+
+    inner = nn.Sequential(nn.Flatten(), nn.Linear(216, 5), nn.ReLU())
+    inner(IMAGE)
+    assert Wrapper(inner, nn.Linear(5, 2))(IMAGE).shape == (2, 2)
 
 
 def test_a_path_is_that_below_the_outermost_module() -> None:

@@ -27,7 +27,7 @@ from tinygrad_cnn.kernels import conv_input_maxima, conv_weight_grad
 from tinygrad_cnn.kernels import linear as linear_kernel
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
-from tinygrad_cnn.state import tick
+from tinygrad_cnn.state import get_winograd, tick
 
 
 class Run(NamedTuple):
@@ -81,8 +81,11 @@ _DENSE = False, False
 
 
 @lru_cache(maxsize=256)
-def _sparse(x: Shape, w: Shape, geometry: Geometry, dtype: dtype) -> tuple[bool, bool]:
-    """Say whether the gradients of image and filters are computed from the maxima alone."""
+def _sparse(x: Shape, w: Shape, geometry: Geometry, dtype: dtype, winograd: bool) -> tuple[bool, bool]:
+    """Say whether the gradients of image and filters are computed from the maxima alone.
+
+    Winograd's algorithm, where it may be used, computes an input gradient from all pixels.
+    """
     shapes = x, w, *geometry, dtype
     return conv_input_maxima.pays(*shapes), conv_weight_grad.takes_maxima(*shapes)
 
@@ -109,8 +112,9 @@ class ConvRun(Function):
             gy = gate(gy, y)  # on arrays the maxima that are not positive have no place in their windows
             index = None if index is None else minimum(index, 3)
         # Of float32 the maxima alone may do: a quarter of the pixels. A bias's sum in float64 would show its order.
-        pooled = self.run.pool and on_arrays and gy.dtype == FLOAT32
-        sparse_x, sparse_w = _sparse(self.x_shape, self.w_shape, self.geometry, gy.dtype) if pooled else _DENSE
+        pooled = self.run.pool and on_arrays and gy.dtype == FLOAT32 and gy.size > 0
+        asked = self.x_shape, self.w_shape, self.geometry, gy.dtype, get_winograd()
+        sparse_x, sparse_w = _sparse(*asked) if pooled else _DENSE
         dense = (wants_x and not sparse_x) or (wants_w and not sparse_w) or not pooled
         whole = gy  # the gradient of every pixel, where somebody needs it
         if self.run.pool and dense:

@@ -41,7 +41,7 @@ MULTIPLY_ADDS = 8
 # More pieces than threads balance a busy machine.
 PIECES = 8
 # For so many seconds a worker that has nothing to do stays awake.
-AWAKE = 200e-6
+AWAKE = 500e-6
 
 # The words of a board; those that different threads write lie on different cache lines. The first is the address of
 # _run; then what is launched; how many pieces nobody took, how many of them the workers did; how many are not finished;

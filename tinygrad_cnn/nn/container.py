@@ -109,13 +109,17 @@ class Sequential(Container):
             self._fill(("0", module) for module in modules)  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
-        for part in kept(self, "_kept_runs", _runs_of):
+        modules, runs = kept(self, "_kept_runs", _runs_of)
+        if modules != [part for part in self.__dict__.values() if isinstance(part, Module)]:  # past __setattr__
+            runs = _runs_of(self)[1]
+        for part in runs:
             input = part(input)
         return input
 
 
-def _runs_of(row: Sequential) -> list[Any]:
-    return runs_of([part for _, part in row._own_modules()])
+def _runs_of(row: Sequential) -> tuple[list[Module], list[Any]]:
+    modules = [part for _, part in row._own_modules()]
+    return modules, runs_of(modules)
 
 
 class ModuleList(Container):

@@ -69,7 +69,7 @@ class ModuleRun:
 
     def __call__(self, input: Any) -> Any:
         """Return the result of the last module."""
-        if not self.fits(input) or _one_by_one():
+        if not self.fits(input) or _one_by_one() or not all([_is_plain(module) for module in self.modules]):
             for module in self.modules:
                 input = module(input)
             return input
@@ -104,10 +104,10 @@ class ConvolutionRun(ModuleRun):
     @staticmethod
     def length(modules: Sequence[Module], at: int) -> int:
         count = 1
-        for kind, joins in ((BatchNorm2d, _is_plain), (ReLU, _is_plain), (MaxPool2d, _is_side_by_side)):
-            after = at + count
-            count += after < len(modules) and type(modules[after]) is kind and joins(modules[after])
-        return count if _is_plain(modules[at]) else 1
+        for kind in (BatchNorm2d, ReLU, MaxPool2d):
+            after = modules[at + count] if at + count < len(modules) else None
+            count += type(after) is kind and (kind is not MaxPool2d or _is_side_by_side(after))
+        return count
 
     def fits(self, input: Any) -> bool:
         if getattr(input, "ndim", 0) != 4 or sizes_are_strict.get():
@@ -150,12 +150,12 @@ class LayersRun(ModuleRun):
         first: Any = modules[at]
         end = at
         if type(first) is Flatten:
-            if (first.start_dim, first.end_dim) != (1, -1) or not _is_plain(first):
+            if (first.start_dim, first.end_dim) != (1, -1):
                 return 1
             end = at + 1
         found = at
         seen: set[int] = set()
-        while end < len(modules) and type(modules[end]) is Linear and _is_plain(modules[end]):
+        while end < len(modules) and type(modules[end]) is Linear:
             layer: Any = modules[end]
             parameters = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
             # The gradients of a parameter that is used again are added in the order of the layers: it begins a new run.
@@ -163,7 +163,7 @@ class LayersRun(ModuleRun):
                 break
             seen.update(map(id, parameters))
             end = found = end + 1
-            if end < len(modules) and type(modules[end]) is ReLU and _is_plain(modules[end]):
+            if end < len(modules) and type(modules[end]) is ReLU:
                 end = found = end + 1
         return max(found - at, 1)
 
@@ -202,7 +202,7 @@ _SIDE_BY_SIDE = {repr(sizes) for sizes in product(*((n, (n, n)) for n in (2, 2, 
 
 
 def _is_side_by_side(pool: Any) -> bool:
-    if pool.ceil_mode or pool.return_indices or not _is_plain(pool):
+    if pool.ceil_mode or pool.return_indices:
         return False
     return repr((pool.kernel_size, pool.stride, pool.padding, pool.dilation)) in _SIDE_BY_SIDE
 
