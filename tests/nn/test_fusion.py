@@ -69,7 +69,7 @@ def test_which_layers_run_as_one(follows: list[nn.Module], length: int) -> None:
 ROW = np.ones((2, 6), np.float32)
 SQUARE = nn.Linear(6, 6)
 WITHOUT = nn.Linear(4, 3)
-WITHOUT.weight = None  # type: ignore[assignment]
+WITHOUT.weight = None  # type: ignore[assignment]  # a layer that somebody broke: it is no part of a run
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,9 @@ class SGD(Optimizer):
             return
         first = ["momentum_buffer" not in slots for slots in kept]
         velocities = slot("momentum_buffer", kept, w)
-        kernel.sgd(w, gw, velocities, **options, first=first if any(first) else False)
-        for slots, velocity in zip(kept, velocities, strict=True) if any(first) else ():
+        if not any(first):
+            kernel.sgd(w, gw, velocities, **options)
+            return
+        kernel.sgd(w, gw, velocities, **options, first=first)
+        for slots, velocity in zip(kept, velocities, strict=True):
             slots["momentum_buffer"] = velocity
