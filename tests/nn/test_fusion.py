@@ -296,6 +296,19 @@ def test_a_path_is_that_below_the_outermost_module() -> None:
     assert call_in_turn([inner[0], inner[1]], IMAGE).grad_fn.path == ""
 
 
+def test_a_run_of_modules_without_names_lies_where_it_is_called() -> None:
+    class Holder(nn.Module):
+        def __init__(self, hidden: nn.Module) -> None:
+            self.hidden = (hidden,)
+
+        def forward(self, input: Any) -> Any:
+            return self.hidden[0](input)
+
+    hidden = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())
+    node = nn.Sequential({"a": Holder(hidden), "b": Holder(hidden)})(IMAGE).grad_fn
+    assert (node.edges[0].path, node.path) == ("a", "b")
+
+
 def test_several_threads_make_the_first_call() -> None:
     for _ in range(20):
         model = nn.Sequential(*[nn.Sequential(nn.Sequential(nn.Tanh()), nn.Tanh()) for _ in range(40)])

@@ -36,3 +36,15 @@ def test_a_change_while_it_is_looked_for_makes_it_stale() -> None:
         return len(asked)
 
     assert [kept(model, "_kept_runs", ask) for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_module_that_asks_another_for_its_attributes_keeps_its_own() -> None:
+    class Wrapper(nn.Module):
+        def __getattr__(self, name: str) -> Any:
+            return getattr(inner, name)
+
+    inner = nn.ReLU()
+    wrapper = Wrapper()
+    assert [kept(module, "_kept_names", id) for module in (inner, wrapper, inner)] == [
+        *map(id, (inner, wrapper, inner))
+    ]
