@@ -22,16 +22,19 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
 from tinygrad_cnn.kernels.compile import device, kernel
+from tinygrad_cnn.kernels.conv_lanes import NO_INDEX, NONE, adjust
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.permute import contiguous
+from tinygrad_cnn.kernels.pool_2x2 import keep_maxima
 from tinygrad_cnn.kernels.strided import split_run
-from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTORS, copy_run, lanes, outer_tile, rows_for
+from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, VECTOR_BYTES, VECTORS, copy_run, lanes, outer_tile, rows_for
 from tinygrad_cnn.kernels.tile_weight import fetch
 
 # A tile reads whole vectors, so up to its width beyond the last output: zeros that are never written.
 SLACK = max(VECTORS) * lanes(np.dtype(np.float32))
 
 Shape = tuple[int, ...]
+NEAR = 1 << 18  # bytes of maps that stay near until they are pooled: a quarter of a usual second cache
 NEAREST = 1 << 14  # bytes of an image that stay near while its filters go over it: half of a small first cache
 LINE = 64  # bytes of a line of memory
 AHEAD = 1 << 13  # bytes: so far ahead a row of pixels is fetched, or dealing it to two would wait for it
@@ -104,38 +107,41 @@ def sums_at(
             )  # fmt: skip
 
 
-@kernel(writes="y images sums")
+@kernel(writes="y index rooms")
 def _forward(
-    x: ndarray, w: ndarray, b: ndarray, table: ndarray, y: ndarray, images: ndarray, sums: ndarray, groups: int,
-    parts: int, bands: int, sh: int, sw: int, top: int, left: int, i_size: int, j_size: int, rows: int, vectors: int,
-    start: int, stop: int,
+    x: ndarray, w: ndarray, b: ndarray, table: ndarray, scale: ndarray, shift: ndarray, y: ndarray, index: ndarray,
+    rooms: ndarray, relu: bool, o_size: int, oh_size: int, ow_size: int, groups: int, parts: int, bands: int,
+    sh: int, sw: int, top: int, left: int, i_size: int, j_size: int, rows: int, vectors: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the items start..stop, an item being a band of tiles of one image.
 
     x (N * parts, C, H, W): the channels of an image that do not see each other come in parts, each an image of its own
-    with ``groups`` groups. w (O of all parts, taps), b likewise or empty, table (taps,) as in Layout; scratch for each
-    piece: images (pieces, image) and sums (pieces, blocks of rows, width). The tile is ``rows`` filters high and
-    ``vectors`` vectors wide.
+    with ``groups`` groups and ``o_size`` filters. w (O of all parts, taps), b likewise or empty, table (taps,) as in
+    Layout; a room for each piece: sums (rows, width), the padded image, and where there is an index all maps before
+    they are pooled. The tile is ``rows`` filters high and ``vectors`` vectors wide. Where anything follows the
+    convolution, an image is one band.
     """
-    n_size, o_size, oh_size, ow_size = y.shape
-    piece = threads.piece_at(start, n_size * bands)
-    image, total, width = images[piece], sums[piece].reshape(-1), sums.shape[2]
-    o_group, depth = o_size // groups, w.shape[1]
+    n_size, size = x.shape[0], oh_size * ow_size
+    room = rooms[threads.piece_at(start, n_size * bands)]
+    o_group, depth, width = o_size // groups, w.shape[1], vectors * (VECTOR_BYTES // x.itemsize)
+    blocks = (o_group + rows - 1) // rows
     group = (x.shape[1] // groups) * sh * sw * i_size * j_size
     flat = (oh_size - 1) * j_size + ow_size
     tiles = (flat + width - 1) // width
+    image = room[blocks * rows * width : blocks * rows * width + groups * group + SLACK]
     image[:] = 0  # what lies around and between the pixels stays zero
+    whole = room[len(room) - o_size * size :] if index.size else y
     packed = -1
     for item in range(start, stop):
         n, band = divmod(item, bands)
         if n != packed:
             pack(x, n, image, sh, sw, top, left, i_size, j_size)
             packed = n
-        filters = n % parts * o_size
+        filters, maps = n % parts * o_size, 0 if index.size else n * o_size
         for tile in range(tiles * band // bands, tiles * (band + 1) // bands):
             for g in range(groups):
                 at, f = g * group + tile * width, (filters + g * o_group) * depth
-                sums_at(w, f, depth, table, 0, depth, image, at, total, o_group, rows, vectors, width)
+                sums_at(w, f, depth, table, 0, depth, image, at, room, o_group, rows, vectors, width)
                 # write the runs of this tile that are real columns
                 position = tile * width
                 end = min(position + width, flat)
@@ -143,15 +149,20 @@ def _forward(
                     oh, ow = divmod(position, j_size)
                     run = min(j_size - ow, end - position)
                     real = min(run, ow_size - ow)
-                    for block in range((o_group + rows - 1) // rows):
+                    for block in range(blocks):
                         first = min(block * rows, o_group - rows)
                         for r in range(rows):
                             o = g * o_group + first + r
                             bias = b[filters + o] if b.size else b.dtype.type(0)
                             source = (block * rows + r) * width + position - tile * width
-                            target = ((n * o_size + o) * oh_size + oh) * ow_size + ow
-                            copy_run(total, source, y, target, real, bias)
+                            copy_run(room, source, whole, (maps + o) * size + oh * ow_size + ow, real, bias)
                     position += run
+        for o in range(o_size if scale.size or relu or index.size else 0):
+            plane = whole[(maps + o) * size : (maps + o + 1) * size]
+            adjust(plane, scale, shift, filters + o, relu and not index.size)
+            if index.size:
+                oh, ow = oh_size // 2, ow_size // 2
+                keep_maxima(whole, o * size, y, index, (n * o_size + o) * oh * ow, relu, ow_size, oh, ow)
 
 
 def conv2d(
@@ -162,7 +173,6 @@ def conv2d(
 
     ``way`` is what `route` says of them, where that is known.
     """
-    x, w = contiguous(x), np.ascontiguousarray(w)
     way = way or route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
     y = buffers.empty(way.y, x.dtype)
     if way.by == "pointwise":
@@ -170,24 +180,34 @@ def conv2d(
     elif way.by == "lanes":
         conv_lanes.convolve(False, x, w, b, y, way.window, groups)
     elif way.flat:
-        flat = way.flat
-        b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
-        threads.split(
-            _forward, flat.items, x.reshape(flat.x), w.reshape(way.y[1], -1), b, flat.table, y.reshape(flat.y),
-            buffers.empty(flat.images, x.dtype), buffers.empty(flat.sums, x.dtype), *flat.numbers, work=flat.work,
-        )  # fmt: skip
+        convolve(x, w, b, y, way.flat)
     return y
+
+
+def convolve(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, flat: Flat, index: np.ndarray = NO_INDEX,
+    scale: np.ndarray = NONE, shift: np.ndarray = NONE, relu: bool = False,
+) -> None:  # fmt: skip
+    """Fill y with the convolution of x by filters w; scale and shift, ReLU, pooling follow as in conv_lanes.py."""
+    b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
+    room = buffers.empty((threads.pieces_of(flat.items), flat.room + (flat.maps if index.size else 0)), x.dtype)
+    threads.split(
+        _forward, flat.items, contiguous(x).reshape(flat.x), contiguous(w).reshape(flat.filters, -1), b, flat.table, scale, shift,
+        y.reshape(-1), index.reshape(-1), room, relu, *flat.numbers, work=flat.work,
+    )  # fmt: skip
 
 
 class Flat(NamedTuple):
     """What `_forward` is given beside filters and bias: shapes of its arrays, and its numbers."""
 
     items: int
+    follows: bool  # whether scale and shift, and a ReLU, may follow in the same launch
+    pools: bool  # whether 2x2 max pooling may
     x: Shape
+    filters: int
     table: np.ndarray
-    y: Shape
-    images: Shape
-    sums: Shape
+    room: int  # elements of scratch for each piece
+    maps: int  # further ones where an image is pooled
     numbers: tuple[int, ...]
     work: int
 
@@ -220,10 +240,14 @@ def route(x: Shape, w: Shape, dtype: np.dtype, stride: Pair, padding: Padding, d
     work = math.prod(y) * depth * kh * kw // threads.MULTIPLY_ADDS
     n, bands = n * parts, bands_for(n * parts, work)
     (top, _), (left, _) = padding
-    numbers = groups // parts, parts, bands, *stride, top, left, *plan.phase, rows, VECTORS[rows]
-    views = (n, c // parts, *image), plan.table, (n, o // parts, *plan.out)
-    rooms = scratch(dtype, n * bands, plan.image, o // groups, rows)
-    return Route(y, window, "flat", Flat(n * bands, *views, *rooms, numbers, work))
+    numbers = (
+        o // parts, *plan.out, groups // parts, parts, bands, *stride, top, left, *plan.phase, rows, VECTORS[rows]
+    )  # fmt: skip
+    sums, maps = tile_room(dtype, o // groups, rows), o // parts * plan.out[0] * plan.out[1]
+    views, alone = (n, c // parts, *image), bands == 1
+    pools = alone and maps * dtype.itemsize <= NEAR and min(plan.out) > 1
+    flat = Flat(n * bands, alone, pools, views, o, plan.table, sums + plan.image, maps, numbers, work)
+    return Route(y, window, "flat", flat)
 
 
 def within(stride: Pair, size: Pair, image: Pair, padding: Padding) -> Pair:
@@ -261,7 +285,6 @@ def bands_for(n: int, work: int) -> int:
     return -(-threads.PIECES // n) if n < threads.PIECES // 2 and work >= 2 * threads.SERIAL_BELOW else 1
 
 
-def scratch(dtype: np.dtype, items: int, image: int, count: int, rows: int) -> tuple[Shape, Shape]:
-    """Return the shapes of room, for each piece, for a padded image and for one tile of every output."""
-    pieces = threads.pieces_of(items)
-    return (pieces, image), (pieces, -(-count // rows) * rows, VECTORS[rows] * lanes(dtype))
+def tile_room(dtype: np.dtype, count: int, rows: int) -> int:
+    """Return how many elements a tile of every output of a group fills, of ``count`` outputs, ``rows`` at a time."""
+    return -(-count // rows) * rows * VECTORS[rows] * lanes(dtype)

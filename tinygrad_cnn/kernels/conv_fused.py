@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_cnn.kernels import activation, buffers, conv_lanes, norm, pool_2x2, winograd
-from tinygrad_cnn.kernels.conv import conv2d, route
+from tinygrad_cnn.kernels.conv import conv2d, convolve, route
 from tinygrad_cnn.kernels.geometry import Padding, Pair
 
 
@@ -26,10 +26,14 @@ def conv2d_fused(
     way = route(x.shape, w.shape, x.dtype, stride, padding, dilation, groups)
     n, o, oh, ow = way.y
     shape = (n, o, oh // 2, ow // 2) if pool else way.y
-    if way.by == "lanes" and not m and 0 not in shape:
+    flat = way.flat if way.flat and (way.flat.pools if pool else way.flat.follows) else None
+    if (way.by == "lanes" or flat) and not m and 0 not in shape:
         y, index = buffers.empty(shape, x.dtype), buffers.empty(shape if pool else (0,), pool_2x2.PLACE)
-        a, c = (np.empty(0) if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
-        conv_lanes.convolve(False, x, w, b, y, way.window, groups, index, a, c, relu)
+        a, c = (conv_lanes.NONE if norm is None else np.ascontiguousarray(norm, np.float64) for norm in (scale, shift))
+        if flat:
+            convolve(x, w, b, y, flat, index, a, c, relu)
+        else:
+            conv_lanes.convolve(False, x, w, b, y, way.window, groups, index, a, c, relu)
         return y, index if pool else None
     geometry = stride, padding, dilation, groups
     y = winograd.conv2d(x, w, b, padding, dilation, m) if m else conv2d(x, w, b, *geometry, way)

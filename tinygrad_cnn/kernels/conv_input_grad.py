@@ -12,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, threads
+from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, pool_2x2, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import SLACK, Shape, bands_for, is_wide, pack, parts_of, scratch, sums_at, within
+from tinygrad_cnn.kernels.conv import SLACK, Shape, bands_for, is_wide, pack, parts_of, sums_at, tile_room, within
+from tinygrad_cnn.kernels.conv_lanes import NO_INDEX
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.permute import contiguous
+from tinygrad_cnn.kernels.pool_2x2 import put_maxima
 from tinygrad_cnn.kernels.strided import join_run
-from tinygrad_cnn.kernels.tile import VECTORS, copy_run, rows_for
+from tinygrad_cnn.kernels.tile import VECTOR_BYTES, VECTORS, copy_run, rows_for
 
 
 class Adjoint(NamedTuple):
@@ -64,29 +66,35 @@ def adjoint(o: int, image: Pair, filters: Pair, stride: Pair, padding: Padding, 
     return Adjoint(rows, pitch, (reach[0], reach[1]), order, table, between, np.array(phases, np.int64).reshape(-1, 10))
 
 
-@kernel(writes="gx images sums")
+@kernel(writes="gx rooms")
 def _input_grad(
-    gy: ndarray, w: ndarray, table: ndarray, lines: ndarray, phases: ndarray, gx: ndarray, images: ndarray,
-    sums: ndarray, groups: int, parts: int, bands: int, sh: int, sw: int, top: int, left: int, origin_h: int,
-    origin_w: int, i_size: int, pitch: int, rows: int, vectors: int, start: int, stop: int,
+    gy: ndarray, index: ndarray, w: ndarray, table: ndarray, lines: ndarray, phases: ndarray, gx: ndarray,
+    rooms: ndarray, oh_size: int, groups: int, parts: int, bands: int, sh: int, sw: int, top: int, left: int,
+    origin_h: int, origin_w: int, i_size: int, pitch: int, rows: int, vectors: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the items start..stop, in parts and bands as _forward does, from gy padded to (i_size, pitch).
 
-    w (C of all parts, taps), table (taps,) and lines as in Adjoint. A phase is (a, b), where its taps begin, their
+    Where there is an index gy is that of the maxima, and a map has ``oh_size`` rows, of which the last may be in no
+    window. A room for each piece: sums (rows, width), and the padded gy. w (C of all parts, taps), table (taps,) and lines as in Adjoint. A phase is (a, b), where its taps begin, their
     number, where its lines begin, their number, and which of its rows and columns lie inside the image.
     """
     n_size, c_size, h_size, w_size = gx.shape
-    oh_size = gy.shape[2]
-    piece = threads.piece_at(start, n_size * bands)
-    image, total, width = images[piece], sums[piece].reshape(-1), sums.shape[2]
-    c_group, depth = c_size // groups, w.shape[1]
+    o_size, ph_size, pw_size = gy.shape[1:]
+    room = rooms[threads.piece_at(start, n_size * bands)]
+    c_group, depth, width = c_size // groups, w.shape[1], vectors * (VECTOR_BYTES // gy.itemsize)
+    image = room[(c_group + rows - 1) // rows * rows * width :]
     group = (gy.shape[1] // groups) * i_size * pitch
     image[:] = 0
     packed = -1
     for item in range(start, stop):
         n, band = divmod(item, bands)
         if n != packed:
-            pack(gy, n, image, 1, 1, origin_h, origin_w, i_size, pitch)
+            if index.size:
+                for o in range(o_size):
+                    maxima, to = (n * o_size + o) * ph_size * pw_size, (o * i_size + origin_h) * pitch + origin_w
+                    put_maxima(gy.reshape(-1), index, maxima, image, to, pitch, ph_size, pw_size)
+            else:
+                pack(gy, n, image, 1, 1, origin_h, origin_w, i_size, pitch)
             packed = n
         for a, b, begin, taps, line, line_count, i_first, i_last, j_first, j_last in phases:
             origin = i_first * pitch + j_first
@@ -105,7 +113,7 @@ def _input_grad(
                     low, high = begin + low * of_line, begin + max(low, high) * of_line
                     at = g * group + position
                     first = (n % parts * c_size + g * c_group) * depth
-                    sums_at(w, first, depth, table, low, high, image, at, total, c_group, rows, vectors, width)
+                    sums_at(w, first, depth, table, low, high, image, at, room, c_group, rows, vectors, width)
                     end = min(position + width, origin + flat)
                     while position < end:
                         i, j = divmod(position, pitch)
@@ -120,12 +128,12 @@ def _input_grad(
                                 h, column = sh * i + a - top, sw * j + b - left
                                 target = ((n * c_size + c) * h_size + h) * w_size + column + sw * skip
                                 if sw == 1:
-                                    copy_run(total, source + skip, gx, target, real - skip, gx.dtype.type(0))
+                                    copy_run(room, source + skip, gx, target, real - skip, gx.dtype.type(0))
                                 elif sw == 2:
-                                    join_run(total, source + skip, gx, target, real - skip)
+                                    join_run(room, source + skip, gx, target, real - skip)
                                 else:
                                     for k in range(skip, real):
-                                        gx[n, c, h, column + sw * k] = total[source + k]
+                                        gx[n, c, h, column + sw * k] = room[source + k]
                         position += run
 
 
@@ -138,8 +146,7 @@ class Route(NamedTuple):
     items: int = 0
     gy: Shape = ()
     gx: Shape = ()
-    images: Shape = ()
-    sums: Shape = ()
+    room: int = 0
     numbers: tuple[int, ...] = ()
     work: int = 0
 
@@ -161,27 +168,34 @@ def route(
     rows, parts = rows_for(c // groups), parts_of(n, groups, math.prod(gy[1:]) * dtype.itemsize)
     work = math.prod(x) * o // groups * kh * kw // (sh * sw * threads.MULTIPLY_ADDS)
     n, bands = n * parts, bands_for(n * parts, work)
-    rooms = scratch(dtype, n * bands, o // parts * plan.rows * plan.pitch + SLACK, c // groups, rows)
+    room = tile_room(dtype, c // groups, rows) + o // parts * plan.rows * plan.pitch + SLACK
     numbers = (
-        groups // parts, parts, bands, sh, sw, padding[0][0], padding[1][0], *plan.origin, plan.rows, plan.pitch, rows,
+        window.out_size("conv2d", image)[0], groups // parts, parts, bands, sh, sw, padding[0][0], padding[1][0], *plan.origin, plan.rows, plan.pitch, rows,
         VECTORS[rows],
     )  # fmt: skip
-    views = (n, o // parts, *gy[2:]), (n, c // parts, height, width)
-    return Route("turned", window, plan, n * bands, *views, *rooms, numbers, work)
+    views = (n, o // parts), (n, c // parts, height, width)
+    return Route("turned", window, plan, n * bands, *views, room, numbers, work)
 
 
 def conv2d_input_grad(
-    gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    gy: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair,
+    groups: int, index: np.ndarray = NO_INDEX,
+) -> np.ndarray:  # fmt: skip
     """Return gx (N, C, H, W): the transpose of `conv2d` in x, applied to gy (N, O, OH, OW).
 
     Around gy lie zeros: a NaN or infinity of w may also spoil pixels near the border that its tap does not reach.
+    With the index of 2x2 max pooling (uint8, 2 * row + column), gy (N, O, OH//2, OW//2) is that of the maxima.
     """
     gy, gx = contiguous(gy), buffers.empty(x_shape, gy.dtype)
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx
-    way = route(gy.shape, w.shape, x_shape, gy.dtype, stride, padding, dilation, groups)
+    out = gy.shape
+    if index.size:
+        out = *gy.shape[:2], *Window((w.shape[2], w.shape[3]), stride, padding, dilation).out_size("", x_shape[2:])
+    way = route(out, w.shape, x_shape, gy.dtype, stride, padding, dilation, groups)
+    if index.size and way.by != "turned":
+        gy, index = pool_2x2.to_the_maximum(gy, index, out), NO_INDEX
     if way.by == "pointwise":
         conv_pointwise.convolve(True, gy, w, None, gx)
     elif way.by == "lanes":
@@ -190,8 +204,8 @@ def conv2d_input_grad(
         # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
         turned = w.reshape(groups, len(w) // groups, w.shape[1], -1).transpose(0, 2, 1, 3).reshape(x_shape[1], -1)
         threads.split(
-            _input_grad, way.items, gy.reshape(way.gy), turned.take(plan.order, 1), plan.table, plan.lines,
-            plan.phases, gx.reshape(way.gx), buffers.empty(way.images, gy.dtype), buffers.empty(way.sums, gy.dtype),
-            *way.numbers, work=way.work,
+            _input_grad, way.items, gy.reshape(*way.gy, *gy.shape[2:]), index.reshape(-1), turned.take(plan.order, 1),
+            plan.table, plan.lines, plan.phases, gx.reshape(way.gx),
+            buffers.empty((threads.pieces_of(way.items), way.room), gy.dtype), *way.numbers, work=way.work,
         )  # fmt: skip
     return gx

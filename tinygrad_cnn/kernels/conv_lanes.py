@@ -24,8 +24,8 @@ from tinygrad_cnn.kernels.pool_2x2 import NOWHERE
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, MOST_ROWS, lanes
 from tinygrad_cnn.kernels.tile_pixels import pixel_tile, turn
 
-_NONE = np.empty(0)
-_NO_INDEX = np.empty(0, np.uint8)
+NONE = np.empty(0)
+NO_INDEX = np.empty(0, np.uint8)
 
 
 @kernel(writes="panels")
@@ -188,7 +188,7 @@ def pays(n: int, x: tuple[int, ...], y: tuple[int, ...], taps: int, stride: Pair
 
 def convolve(
     gradient: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, window: Window, groups: int,
-    index: np.ndarray = _NO_INDEX, scale: np.ndarray = _NONE, shift: np.ndarray = _NONE, relu: bool = False,
+    index: np.ndarray = NO_INDEX, scale: np.ndarray = NONE, shift: np.ndarray = NONE, relu: bool = False,
 ) -> None:  # fmt: skip
     """Fill y with the convolution of x by filters w, or with the input gradient of an output gradient x.
 

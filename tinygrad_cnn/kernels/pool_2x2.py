@@ -75,27 +75,35 @@ def _write_pixels(left: Any, right: Any, gx: ndarray, at: int, end: int) -> None
         store(zip_high(left, right), gx, at + count, end - count)
 
 
+@device
+def keep_maxima(
+    x: ndarray, top: int, y: ndarray, place: ndarray, out: int, relu: bool, width: int, oh: int, ow: int
+) -> None:
+    """Write the maxima of the windows of the plane that begins at ``top``, and their places, from ``out`` on."""
+    floor = 0.0 if relu else -inf
+    for i in range(oh):
+        for j in range(0, ow, VECTOR_BYTES // x.itemsize):
+            at = top + 2 * (i * width + j)
+            a, b = _pixels(x, at, 2 * (ow - j))
+            c, d = _pixels(x, at + width, 2 * (ow - j))
+            a, b, c, d = _raised(a, floor), _raised(b, floor), _raised(c, floor), _raised(d, floor)
+            best, where = evens(a, b), indices(a, 0, 0)
+            best, where = better(best, where, odds(a, b), indices(a, 1, 0))
+            best, where = better(best, where, evens(c, d), indices(a, 2, 0))
+            best, where = better(best, where, odds(c, d), indices(a, 3, 0))
+            if relu:
+                where = pick(wins(best, fill(a, 0.0)), where, indices(a, NOWHERE, 0))
+            store(best, y, out + i * ow + j, ow - j)
+            store(where, place, out + i * ow + j, ow - j)
+
+
 @kernel(writes="y place")
 def _maximum(
     x: ndarray, y: ndarray, place: ndarray, relu: bool, height: int, width: int, oh: int, ow: int, start: int,
     stop: int,
 ) -> None:  # fmt: skip
-    floor = 0.0 if relu else -inf
     for plane in range(start, stop):
-        for i in range(oh):
-            top, out = (plane * height + 2 * i) * width, (plane * oh + i) * ow
-            for j in range(0, ow, VECTOR_BYTES // x.itemsize):
-                a, b = _pixels(x, top + 2 * j, 2 * (ow - j))
-                c, d = _pixels(x, top + 2 * j + width, 2 * (ow - j))
-                a, b, c, d = _raised(a, floor), _raised(b, floor), _raised(c, floor), _raised(d, floor)
-                best, where = evens(a, b), indices(a, 0, 0)
-                best, where = better(best, where, odds(a, b), indices(a, 1, 0))
-                best, where = better(best, where, evens(c, d), indices(a, 2, 0))
-                best, where = better(best, where, odds(c, d), indices(a, 3, 0))
-                if relu:
-                    where = pick(wins(best, fill(a, 0.0)), where, indices(a, NOWHERE, 0))
-                store(best, y, out + j, ow - j)
-                store(where, place, out + j, ow - j)
+        keep_maxima(x, plane * height * width, y, place, plane * oh * ow, relu, width, oh, ow)
 
 
 @device
