@@ -10,7 +10,7 @@ from tinygrad_cnn import functional as F
 from tinygrad_cnn.functional.conv import Conv2d, Geometry, conv_geometry
 from tinygrad_cnn.functional.fused import ConvNormRun, ConvRun, Layers, LinearRun, Run
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
-from tinygrad_cnn.kernels import conv_input_maxima, linear
+from tinygrad_cnn.kernels import conv_input_grad, conv_input_maxima, conv_weight_grad, linear
 
 DTYPES = [np.float32, np.float64]
 GEOMETRIES = {
@@ -77,7 +77,8 @@ def test_backward_alone_has_the_bits_of_the_single_operations(shapes: Any, run: 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.0])
 @pytest.mark.parametrize("run", RUNS, ids=str)
 def test_what_is_not_finite_goes_the_same_way(run: Run, value: float) -> None:
-    x, w, geometry = GEOMETRIES["padding"]
+    x, w, geometry = (3, 1, 6, 7), (6, 1, 2, 2), conv_geometry("conv2d", (2, 2), 1, 1, 1, 1)
+    assert not conv_weight_grad.takes_maxima(x, w, *geometry, np.dtype(np.float32))  # where zeros are left out
     x_, w_, b_ = draw(x, w, np.float32)
     x_.data[0, 0, 1, 2] = x_.data[1, 0, 5, 6] = value
     results = []
@@ -106,7 +107,9 @@ def test_the_gradients_of_all_pixels_are_written_where_needed(dtype: type, monke
     monkeypatch.setattr(MaxPoolScatter, "forward", lambda *a: scattered.append(a) or forward(*a))
     x, w, geometry = GEOMETRIES["a batch with many filters"]
     ConvRun(geometry, RUNS[0]).apply(*draw(x, w, dtype)).sum().backward()
-    assert bool(scattered) == (not conv_input_maxima.pays(x, w, *geometry, np.dtype(dtype)))
+    shapes = x, w, *geometry, np.dtype(dtype)
+    needed = not conv_input_maxima.pays(*shapes) and not conv_input_grad.takes_maxima(*shapes)
+    assert bool(scattered) == (dtype == np.float64 or needed)
 
 
 def test_only_what_is_asked_for_is_computed() -> None:

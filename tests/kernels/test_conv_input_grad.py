@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_cnn import reference
-from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad
+from tinygrad_cnn.kernels import conv, conv_input_grad, conv_weight_grad, pool_2x2
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
+from tinygrad_cnn.kernels.tile import lanes
 
 DTYPES = [np.float32, np.float64]
 Geometry = tuple[Pair, Padding, Pair, int]
@@ -56,6 +57,38 @@ def test_lines_that_reach_no_gradient_are_left_out_and_no_others(height: int, dt
     gx = conv_input_grad.conv2d_input_grad(u, w, x_shape, *geometry)
     expected = reference.conv2d_input_grad(u, w, x_shape, *geometry)
     np.testing.assert_allclose(gx, expected, rtol=0, atol=2e-6 * abs(expected).max())
+
+
+POOLED: dict[str, tuple[Any, Any, Geometry]] = {
+    "an odd last row and column": ((2, 3, 8, 10), (5, 3, 2, 4), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
+    "strided, dilated, grouped": ((3, 4, 23, 21), (6, 2, 2, 3), ((2, 1), ((1, 0), (2, 1)), (1, 2), 2)),
+    "one image in bands": ((1, 16, 24, 24), (32, 16, 5, 5), ((1, 1), ((2, 2), (2, 2)), (1, 1), 1)),
+    "depthwise, in parts": ((1, 24, 30, 30), (24, 1, 5, 5), ((1, 1), ((2, 2), (2, 2)), (1, 1), 24)),
+    "images in lanes": ((16, 6, 14, 14), (16, 6, 5, 5), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
+    "pointwise": ((1, 12, 40, 40), (8, 12, 1, 1), ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", POOLED)
+def test_the_maxima_alone_give_the_bits_of_all_pixels(name: str, dtype: type, fenced: list[np.ndarray]) -> None:
+    x_shape, w_shape, geometry = POOLED[name]
+    _, w, u = draw_arrays(*POOLED[name], dtype)
+    gy, rng = np.ascontiguousarray(u[:, :, : u.shape[2] // 2, : u.shape[3] // 2]), np.random.default_rng(2)
+    index = rng.integers(0, pool_2x2.NOWHERE + 1, gy.shape, np.uint8)
+    everywhere = pool_2x2.to_the_maximum(gy, index, u.shape)
+    expected = conv_input_grad.conv2d_input_grad(everywhere, w, x_shape, *geometry)
+    np.testing.assert_array_equal(conv_input_grad.conv2d_input_grad(gy, w, x_shape, *geometry, index), expected)
+    if name not in ("images in lanes", "pointwise"):
+        assert conv_input_grad.takes_maxima(x_shape, w_shape, *geometry, np.dtype(dtype))
+    assert len(fenced) >= 4
+
+
+def test_no_maxima_are_taken_where_images_lie_otherwise() -> None:
+    for name, lane in (("images in lanes", lanes(np.dtype(np.float32))), ("pointwise", 0)):
+        x_shape, w_shape, geometry = POOLED[name]
+        if lane <= x_shape[0]:
+            assert not conv_input_grad.takes_maxima(x_shape, w_shape, *geometry, np.dtype(np.float32))
 
 
 def test_a_plan_is_made_once_for_a_geometry() -> None:

@@ -55,7 +55,7 @@ def test_the_maxima_alone_give_the_bits_of_all_pixels(case: Any, fenced: list[np
     assert taken or tile.VECTOR_BYTES < 64
     expected = conv2d_input_grad(scattered, filters, x, *geometry)
     if taken:
-        np.testing.assert_array_equal(input_grad(gy, index, filters, x, padding), expected)
+        np.testing.assert_array_equal(input_grad(gy, filters, x, (1, 1), padding, (1, 1), 1, index), expected)
     exact = reference.conv2d_input_grad(scattered.astype(np.float64), filters.astype(np.float64), x, *geometry)
     np.testing.assert_allclose(expected, exact, rtol=0, atol=2e-6 * abs(exact).max())
 
@@ -71,7 +71,7 @@ def test_wherever_it_pays_the_bits_are_the_same(data: Any) -> None:
     filters, gy, index, scattered = draw(x, w, padding)
     if pays(x, w, (1, 1), padding, (1, 1), 1, FLOAT32):
         expected = conv2d_input_grad(scattered, filters, x, (1, 1), padding, (1, 1), 1)
-        np.testing.assert_array_equal(input_grad(gy, index, filters, x, padding), expected)
+        np.testing.assert_array_equal(input_grad(gy, filters, x, (1, 1), padding, (1, 1), 1, index), expected)
 
 
 def test_what_is_not_finite_spoils_the_window_of_its_pixel_alone() -> None:
@@ -79,7 +79,7 @@ def test_what_is_not_finite_spoils_the_window_of_its_pixel_alone() -> None:
     x, w = (3, 6, 14, 14), (9, 6, size, size)
     filters, gy, index, _ = draw(x, w, NONE)
     gy[1, 3, 2, 1], index[1, 3, 2, 1] = np.nan, 2  # at the pixel (5, 2)
-    spoilt = np.isnan(input_grad(gy, index, filters, x, NONE))
+    spoilt = np.isnan(input_grad(gy, filters, x, (1, 1), NONE, (1, 1), 1, index))
     assert spoilt[1, :, 5 : 5 + size, 2 : 2 + size].all()
     assert spoilt.sum() == 6 * size * size
 

@@ -176,7 +176,7 @@ def checked_geometry(
 
     ``op`` may be conv1d or conv3d too, whose geometry has one or three entries instead of pairs.
     """
-    x, w, b = (v._data if isinstance(v, Variable) else v for v in (input, weight, bias))
+    x, w, b = [v._data if isinstance(v, Variable) else v for v in (input, weight, bias)]
     same_float(op, input=x, weight=w, bias=b)
     shapes = shape_of(x), shape_of(w), None if b is None else shape_of(b)
     strict = sizes_are_strict.get()

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
-from numpy import dtype, minimum, ndarray
+from numpy import dtype, empty, minimum, ndarray
 
 from tinygrad_cnn.autograd import Function
 from tinygrad_cnn.functional.activation import ReLU, gate
@@ -23,10 +23,11 @@ from tinygrad_cnn.functional.norm import BatchNormFixed
 from tinygrad_cnn.functional.pool import MaxPool2d, MaxPoolScatter
 from tinygrad_cnn.functional.shape import Reshape, Shape, reshape
 from tinygrad_cnn.kernels import conv_fused as kernel
-from tinygrad_cnn.kernels import conv_input_maxima, conv_weight_grad
+from tinygrad_cnn.kernels import conv_input_grad, conv_input_maxima, conv_weight_grad
 from tinygrad_cnn.kernels import linear as linear_kernel
 from tinygrad_cnn.kernels.norm import scale_and_shift
 from tinygrad_cnn.kernels.pool import SIDE_BY_SIDE
+from tinygrad_cnn.kernels.winograd import choose as choose_winograd
 from tinygrad_cnn.state import get_winograd, tick
 
 
@@ -77,17 +78,20 @@ def _stand_apart(node: Function, steps: list[tuple[Any, ...]], earlier: tuple[in
         node.become(last)
 
 
-_DENSE = False, False
+_DENSE = None, False
 
 
 @lru_cache(maxsize=256)
-def _sparse(x: Shape, w: Shape, geometry: Geometry, dtype: dtype, winograd: bool) -> tuple[bool, bool]:
-    """Say whether the gradients of image and filters are computed from the maxima alone.
+def _sparse(x: Shape, w: Shape, geometry: Geometry, dtype: dtype, winograd: bool) -> tuple[Any, bool]:
+    """Return what computes an image's gradient from the maxima alone, None if nothing; and does that of the filters?
 
     Winograd's algorithm, where it may be used, computes an input gradient from all pixels.
     """
     shapes = x, w, *geometry, dtype
-    return conv_input_maxima.pays(*shapes), conv_weight_grad.takes_maxima(*shapes)
+    to_x: Any = conv_input_maxima.input_grad if conv_input_maxima.pays(*shapes) else None
+    if conv_input_grad.takes_maxima(*shapes) and not choose_winograd(dtype, x, w, *geometry):
+        to_x = to_x or conv_input_grad.conv2d_input_grad
+    return to_x, conv_weight_grad.takes_maxima(*shapes)
 
 
 class ConvRun(Function):
@@ -122,16 +126,17 @@ class ConvRun(Function):
             whole = scatter.forward(gy) if on_arrays else scatter.apply(gy)
         gx = gw = gb = None
         if wants_x and sparse_x:
-            gx = conv_input_maxima.input_grad(gy, index, w, self.x_shape, self.geometry.padding)
+            gx = sparse_x(gy, w, self.x_shape, *self.geometry, index)
         elif wants_x:
             to_x = Conv2dInputGrad(self.geometry, self.x_shape)
             gx = to_x.forward(whole, w) if on_arrays else to_x.apply(whole, w)
         if wants_w and sparse_w:
-            gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, index)
+            gb = empty(self.w_shape[0], gy.dtype) if wants_b else None
+            gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, index, gb)
         elif wants_w:
             to_w = Conv2dWeightGrad(self.geometry, self.w_shape)
             gw = to_w.forward(whole, x) if on_arrays else to_w.apply(whole, x)
-        if wants_b:
+        if wants_b and gb is None:
             gb = over_pixels(gy, index) if pooled else over_pixels(whole)
         return gx, gw, gb
 

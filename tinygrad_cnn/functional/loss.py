@@ -55,7 +55,7 @@ class LabelLoss(Function):
         if self.reduction == "none":
             self.divisor = 1.0
             return results[0].reshape(x.shape[:1] + x.shape[2:]).astype(x.dtype)
-        total, weights = np.add.reduce(results[:2].reshape(2, -1), 1).tolist()
+        total, weights, *_ = np.add.reduce(results.reshape(len(results), -1), 1).tolist()
         self.divisor = weights if self.reduction == "mean" else 1.0
         return np.array(total / self.divisor if self.divisor else np.nan, x.dtype)
 

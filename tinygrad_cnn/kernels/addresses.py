@@ -132,8 +132,11 @@ def launch(
     places = _places(written)
     _check("gradient", gradients, parameters, places.shapes)
     table = np.empty((len(parameters), len(settings)), parameters[0].dtype)
-    for column, value in enumerate(settings):
-        table[:, column] = value
+    try:
+        table[:] = settings  # one number each
+    except ValueError:
+        for column, value in enumerate(settings):
+            table[:, column] = value
     addresses = places.addresses.copy()
     try:  # four times as fast as x.ctypes.data
         addresses[0] = [addressof(c_char.from_buffer(x)) for x in gradients]

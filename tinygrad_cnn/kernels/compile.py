@@ -170,7 +170,7 @@ class Device:
     @cached_property
     def dispatcher(self) -> Any:
         """What numba compiles; made when it is needed, for an import should be quick."""
-        return numba.njit(self.function, fastmath=set(CONTRACT), **self.options, **OPTIONS)
+        return numba.njit(self.function, **{"fastmath": set(CONTRACT), **OPTIONS, **self.options})
 
     @property
     def _numba_type_(self) -> types.Type:  # numba asks for it when it meets the name in a kernel

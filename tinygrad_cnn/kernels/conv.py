@@ -192,8 +192,8 @@ def convolve(
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
     room = buffers.empty((threads.pieces_of(flat.items), flat.room + (flat.maps if index.size else 0)), x.dtype)
     threads.split(
-        _forward, flat.items, contiguous(x).reshape(flat.x), contiguous(w).reshape(flat.filters, -1), b, flat.table, scale, shift,
-        y.reshape(-1), index.reshape(-1), room, relu, *flat.numbers, work=flat.work,
+        _forward, flat.items, contiguous(x).reshape(flat.x), contiguous(w).reshape(flat.filters, -1), b, flat.table,
+        scale, shift, y.reshape(-1), index.reshape(-1), room, relu, *flat.numbers, work=flat.work,
     )  # fmt: skip
 
 

@@ -75,8 +75,9 @@ def _input_grad(
     """Compute the items start..stop, in parts and bands as _forward does, from gy padded to (i_size, pitch).
 
     Where there is an index gy is that of the maxima, and a map has ``oh_size`` rows, of which the last may be in no
-    window. A room for each piece: sums (rows, width), and the padded gy. w (C of all parts, taps), table (taps,) and lines as in Adjoint. A phase is (a, b), where its taps begin, their
-    number, where its lines begin, their number, and which of its rows and columns lie inside the image.
+    window. A room for each piece: sums (rows, width), and the padded gy. w (C of all parts, taps), table (taps,) and
+    lines as in Adjoint. A phase is (a, b), where its taps begin, their number, where its lines begin, their number, and
+    which of its rows and columns lie inside the image.
     """
     n_size, c_size, h_size, w_size = gx.shape
     o_size, ph_size, pw_size = gy.shape[1:]
@@ -142,6 +143,7 @@ class Route(NamedTuple):
 
     by: str  # "pointwise", "lanes" or "turned"
     window: Window
+    out: tuple[int, int, int, int]  # the shape of the convolution
     plan: Adjoint | None = None
     items: int = 0
     gy: Shape = ()
@@ -153,28 +155,44 @@ class Route(NamedTuple):
 
 @lru_cache(maxsize=256)
 def route(
-    gy: Shape, w: Shape, x: Shape, dtype: np.dtype, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Route:
-    """Return how the gradient gy (N, O, OH, OW) goes back to images x (N, C, H, W); asked at every step, found once."""
+    gy: Shape, w: Shape, x: Shape, dtype: np.dtype, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    pooled: bool = False,
+) -> Route:  # fmt: skip
+    """Return how the gradient gy (N, O, OH, OW) goes back to images x (N, C, H, W); asked at every step, found once.
+
+    Where gy is ``pooled`` to (N, O, OH//2, OW//2), Route.out is what it was before.
+    """
     (n, c, height, width), (o, _, kh, kw), image = x, w, (x[2], x[3])
     sh, sw = stride = within(stride, (kh, kw), image, padding)
     window = Window((kh, kw), stride, padding, dilation)
+    out, maxima = (n, o, *window.out_size("conv2d", image)), gy[2:]
+    gy = out if pooled else gy
     if conv_pointwise.pays(window, gy, c, groups, dtype):
-        return Route("pointwise", window)
+        return Route("pointwise", window, out)
     pitch, taps = -(-window.padded(image)[1] // sw) + (kw - 1) * dilation[1] // sw, o // groups * kh * kw // (sh * sw)
     if not is_wide(pitch * sw, width, stride) and conv_lanes.pays(n, gy[1:], x[1:], taps, stride, dtype):
-        return Route("lanes", window)
+        return Route("lanes", window, out)
     plan = adjoint(o // groups, image, (kh, kw), stride, padding, dilation)
     rows, parts = rows_for(c // groups), parts_of(n, groups, math.prod(gy[1:]) * dtype.itemsize)
     work = math.prod(x) * o // groups * kh * kw // (sh * sw * threads.MULTIPLY_ADDS)
     n, bands = n * parts, bands_for(n * parts, work)
     room = tile_room(dtype, c // groups, rows) + o // parts * plan.rows * plan.pitch + SLACK
     numbers = (
-        window.out_size("conv2d", image)[0], groups // parts, parts, bands, sh, sw, padding[0][0], padding[1][0], *plan.origin, plan.rows, plan.pitch, rows,
-        VECTORS[rows],
+        out[2], groups // parts, parts, bands, sh, sw, padding[0][0], padding[1][0], *plan.origin, plan.rows,
+        plan.pitch, rows, VECTORS[rows],
     )  # fmt: skip
-    views = (n, o // parts), (n, c // parts, height, width)
-    return Route("turned", window, plan, n * bands, *views, room, numbers, work)
+    views = (n, o // parts, *maxima), (n, c // parts, height, width)
+    return Route("turned", window, out, plan, n * bands, *views, room, numbers, work)
+
+
+def takes_maxima(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    dtype: np.dtype,
+) -> bool:  # fmt: skip
+    """Say whether `conv2d_input_grad` takes the index of 2x2 max pooling and lays the maxima where it needs them."""
+    out = Window((w_shape[2], w_shape[3]), stride, padding, dilation).out_size("conv2d", (x_shape[2], x_shape[3]))
+    gy = x_shape[0], w_shape[0], *out
+    return 0 not in gy and route(gy, w_shape, x_shape, dtype, stride, padding, dilation, groups).by == "turned"
 
 
 def conv2d_input_grad(
@@ -190,12 +208,9 @@ def conv2d_input_grad(
     if not gx.size or not gy.size:
         gx.fill(0)
         return gx
-    out = gy.shape
-    if index.size:
-        out = *gy.shape[:2], *Window((w.shape[2], w.shape[3]), stride, padding, dilation).out_size("", x_shape[2:])
-    way = route(out, w.shape, x_shape, gy.dtype, stride, padding, dilation, groups)
+    way = route(gy.shape, w.shape, x_shape, gy.dtype, stride, padding, dilation, groups, index.size > 0)
     if index.size and way.by != "turned":
-        gy, index = pool_2x2.to_the_maximum(gy, index, out), NO_INDEX
+        gy, index = pool_2x2.to_the_maximum(gy, index, way.out), NO_INDEX
     if way.by == "pointwise":
         conv_pointwise.convolve(True, gy, w, None, gx)
     elif way.by == "lanes":
@@ -204,7 +219,7 @@ def conv2d_input_grad(
         # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
         turned = w.reshape(groups, len(w) // groups, w.shape[1], -1).transpose(0, 2, 1, 3).reshape(x_shape[1], -1)
         threads.split(
-            _input_grad, way.items, gy.reshape(*way.gy, *gy.shape[2:]), index.reshape(-1), turned.take(plan.order, 1),
+            _input_grad, way.items, gy.reshape(way.gy), index.reshape(-1), turned.take(plan.order, 1),
             plan.table, plan.lines, plan.phases, gx.reshape(way.gx),
             buffers.empty((threads.pieces_of(way.items), way.room), gy.dtype), *way.numbers, work=way.work,
         )  # fmt: skip

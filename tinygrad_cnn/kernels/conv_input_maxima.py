@@ -223,8 +223,13 @@ def pays(x: Shape, w: Shape, stride: Pair, padding: Padding, dilation: Pair, gro
     return conv_input_grad.route(gy, w, x, dtype, *window[1:], groups).by == "lanes"
 
 
-def input_grad(gy: ndarray, index: ndarray, w: ndarray, x_shape: Shape, padding: Padding) -> ndarray:
-    """Return gx (N, C, H, W) of the gradient gy (N, O, OH//2, OW//2) of maxima; index (uint8): 2 * row + column."""
+def input_grad(
+    gy: ndarray, w: ndarray, x_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int, index: ndarray
+) -> ndarray:
+    """Return gx (N, C, H, W) of the gradient gy (N, O, OH//2, OW//2) of maxima; index (uint8): 2 * row + column.
+
+    The arguments are those of `conv2d_input_grad`, but stride and dilation are 1, and there are no groups.
+    """
     (o, c, size, _), taps = w.shape, w[0, 0].size
     maps, windows, numbers, whole = _plan(gy.shape, x_shape, size, padding)
     blocks, pieces = -(-c // COLUMN), threads.pieces_of(len(gy))

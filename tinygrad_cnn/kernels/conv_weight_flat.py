@@ -22,22 +22,23 @@ from tinygrad_cnn.kernels import buffers, threads
 from tinygrad_cnn.kernels.compile import kernel
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.pool_2x2 import put_maxima
+from tinygrad_cnn.kernels.reduce import plane_sum
 from tinygrad_cnn.kernels.tile import INNER_ROWS, INNER_TAPS, LONGEST_CHAIN, copy_run, inner_tile, lanes
 
 # The copies of an image, and its output gradient, have at most so many numbers: they stay in the second cache.
 CACHED = 2**17
 # With more taps the windows fill vectors, and whole filters are summed at once (conv_weight_grad.py).
 FEW_TAPS = 32
-NO_INDEX = np.empty(0, np.uint8)
+NO_INDEX, NO_SUMS = np.empty(0, np.uint8), np.empty(0)
 
 
-@kernel(writes="sums images rests acc room")
+@kernel(writes="sums biases images rests acc room")
 def _dots_of_planes(
     gy: ndarray, index: ndarray, room: ndarray, put: ndarray, x: ndarray, table: ndarray, sums: ndarray,
-    images: ndarray, rests: ndarray, acc: ndarray, kw: int, dw: int, top: int, left: int, rows: int, height: int,
-    width: int, start: int, stop: int,
+    biases: ndarray, images: ndarray, rests: ndarray, acc: ndarray, kw: int, dw: int, top: int, left: int, rows: int,
+    height: int, width: int, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Add to sums (piece, O, taps) those of the images start..stop.
+    """Add to sums (piece, O, taps), and to biases (piece, O) unless empty, those of the images start..stop.
 
     Scratch for each piece: the copies of an image, what is left of each plane of gy behind its last whole vector
     (O, lanes), and the sums (blocks of filters and taps, lanes). Where there is an index, gy is that of maxima, and
@@ -59,7 +60,9 @@ def _dots_of_planes(
                 for h in range(h_size):
                     source = ((n * c_size + c) * h_size + h) * w_size + first + q * dw - left
                     copy_run(x, source, image, ((q * c_size + c) * rows + h + top) * width + first, seen, zero)
-        at = (piece if index.size else n) * o_size * plane
+        size, at = oh * ow if index.size else plane, (piece if index.size else n) * o_size * plane
+        for o in range(biases.shape[1]):
+            biases[piece, o] += plane_sum(gy, index, (n * o_size + o) * size, size)
         for o in range(o_size):
             if index.size:
                 put_maxima(gy, index, (n * o_size + o) * oh * ow, room, at + o * plane, width, oh, ow)
@@ -116,19 +119,20 @@ def _plan(
 
 def weight_grad(
     gy: ndarray, x: ndarray, w_shape: tuple[int, ...], padding: Padding, dilation: Pair,
-    index: ndarray = NO_INDEX,
+    index: ndarray = NO_INDEX, gb: ndarray = NO_SUMS,
 ) -> ndarray:  # fmt: skip
-    """Return gw as `conv2d_weight_grad` does, index and all, for a stride of 1.
+    """Return gw, and fill gb, as `conv2d_weight_grad` does, index and all, for a stride of 1.
 
     A NaN or an infinity of x may spoil more taps than see it: it meets the zeros behind the last row of a plane.
     """
     key = x.shape, w_shape, padding, dilation, lanes(x.dtype), index.size > 0
     table, acc_shape, sums_shape, shapes, numbers, work = _plan(*key)
-    sums, acc = np.zeros(sums_shape), buffers.empty(acc_shape, x.dtype)
+    sums, biases, acc = np.zeros(sums_shape), np.zeros((sums_shape[0], len(gb))), buffers.empty(acc_shape, x.dtype)
     images, rests, room = lent = buffers.borrow(key, x.dtype, *shapes)
     threads.split(
-        _dots_of_planes, len(x), gy.reshape(-1), index.reshape(-1), room, room, x, table, sums, images, rests, acc,
-        *numbers, work=work,
+        _dots_of_planes, len(x), gy.reshape(-1), index.reshape(-1), room, room, x, table, sums, biases, images, rests,
+        acc, *numbers, work=work,
     )  # fmt: skip
     buffers.give_back(key, lent)
+    gb[...] = biases.sum(0)
     return sums.sum(0).reshape(w_shape).astype(x.dtype)

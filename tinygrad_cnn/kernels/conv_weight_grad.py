@@ -32,12 +32,13 @@ from tinygrad_cnn.kernels.compile import device, kernel
 from tinygrad_cnn.kernels.conv_weight_flat import NO_INDEX
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.permute import contiguous
+from tinygrad_cnn.kernels.reduce import plane_sum
 from tinygrad_cnn.kernels.strips import Shape, launch, strips
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN, copy_run, lanes
 from tinygrad_cnn.kernels.tile_weight import MOST_ALONE, MOST_VECTORS, choose, fetch, transpose, weight_row, weight_tile
 
-# With fewer vectors in a window the lists of maxima cost as much as the products that they save.
-LEAST_VECTORS = 8
+# With fewer vectors in a window the lists of maxima cost more than the products that they save.
+LEAST_VECTORS = 2
 
 
 @device
@@ -91,19 +92,19 @@ def _gather(
             row[t] = total[taps[t]]
 
 
-@kernel(writes="gw acc images panels starts chosen")
+@kernel(writes="gw gb acc images panels starts chosen")
 def _weight_grad(
     gy: ndarray, x: ndarray, index: ndarray, pixels: ndarray, sides: ndarray, places: ndarray,
-    columns: ndarray, dense: ndarray, taps: ndarray, gw: ndarray, acc: ndarray, images: ndarray, panels: ndarray,
-    gathered: ndarray, starts: ndarray, chosen: ndarray, each: bool, groups: int, shares: int, units: int, parts: int,
-    stack: int, channels: int, copied: int, band: int, oh_size: int, ow_size: int, sh: int, dh: int, top: int,
-    start: int, stop: int,
+    columns: ndarray, dense: ndarray, taps: ndarray, gw: ndarray, gb: ndarray, acc: ndarray, images: ndarray,
+    panels: ndarray, gathered: ndarray, starts: ndarray, chosen: ndarray, each: bool, groups: int, shares: int,
+    units: int, parts: int, stack: int, channels: int, copied: int, band: int, oh_size: int, ow_size: int, sh: int,
+    dh: int, top: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Compute the jobs start..stop: acc[job] = the sums (filter, vector, lane) of a unit over a part of the images.
 
     Groups count once for each share of their filters: ``shares`` of them follow each other on the same channels.
     Filters come ``height`` at a time; the last block of them overlaps the one before, with rows of its own in acc.
-    Where there is an index gy is that of maxima, and filters come one at a time.
+    Where there is an index gy is that of maxima, and filters come one at a time. Every job sums its share of gb.
     """
     n_size, o_size, ph_size, pw_size = gy.shape
     c_size, h_size, w_size = x.shape[1:]
@@ -200,6 +201,11 @@ def _weight_grad(
                             vectors * lane, 0 if each else height, low + (high - low) * (tile + 1) // tiles - v,
                             height * plane if direct else 0,
                         )  # fmt: skip
+        for o in range(len(gb) * job // (units * parts), len(gb) * (job + 1) // (units * parts)):
+            total = 0.0
+            for n in range(n_size):
+                total += plane_sum(flat, index, (n * o_size + o) * ph_size * pw_size, ph_size * pw_size)
+            gb[o] = total
         if parts == 1:
             _gather(acc, slot, 1, taps, gw, g * o_group, u % per_group * len(taps), o_group, height)
 
@@ -229,18 +235,20 @@ def takes_maxima(
 
 def conv2d_weight_grad(
     gy: np.ndarray, x: np.ndarray, w_shape: Shape, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-    index: np.ndarray = NO_INDEX,
+    index: np.ndarray = NO_INDEX, gb: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Return gw (O, C/groups, KH, KW): the transpose of `conv2d` in w, applied to gy (N, O, OH, OW).
 
     With the index of 2x2 max pooling (uint8, 2 * row + column), gy (N, O, OH//2, OW//2) is that of the maxima; all
-    other pixels have none, and cost nothing.
+    other pixels have none, and cost nothing. The gradient of a bias is written to gb (O,), where that is given.
     """
+    gb = np.empty(0, x.dtype) if gb is None else gb
     gy, x = contiguous(gy), contiguous(x)
     if not gy.size or not x.size:
+        gb.fill(0)
         return np.zeros(w_shape, x.dtype)
     if conv_weight_flat.pays(x.shape, w_shape, stride, padding, dilation, groups):
-        gw = conv_weight_flat.weight_grad(gy, x, w_shape, padding, dilation, index)
+        gw = conv_weight_flat.weight_grad(gy, x, w_shape, padding, dilation, index, gb)
         if isfinite(gw.sum()):  # else zeros between the rows may have met a NaN or an infinity
             return gw
         if index.size:
@@ -253,7 +261,7 @@ def conv2d_weight_grad(
     panels = buffers.empty(way.panels, x.dtype)
     threads.split(
         _weight_grad, plan.units * plan.parts, gy.reshape(way.gy), x.reshape(way.x), index.reshape(-1), plan.pixels,
-        plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, acc, *lent, panels, panels,
+        plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, gb, acc, *lent, panels, panels,
         np.empty(way.starts, np.int64), buffers.empty(way.chosen, np.int32), plan.each, *way.numbers, work=way.work,
     )  # fmt: skip
     buffers.give_back(key, lent)

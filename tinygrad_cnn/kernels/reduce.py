@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from tinygrad_cnn.kernels.compile import kernel
+from tinygrad_cnn.kernels.compile import REASSOC, device, kernel
 from tinygrad_cnn.kernels.pool import select
 from tinygrad_cnn.kernels.pool_2x2 import NOWHERE, PLACE
 from tinygrad_cnn.kernels.threads import split
@@ -16,20 +16,28 @@ from tinygrad_cnn.kernels.threads import split
 EVERYWHERE = np.empty((0, 0, 0), PLACE)
 
 
-@kernel(reassoc=True)
-def _channel_sum(x: ndarray, place: ndarray, y: ndarray, start: int, stop: int) -> None:
-    zero = x.dtype.type(0)
+def _plane_sum(x: ndarray, place: ndarray, at: int, count: int) -> float:
+    """Return the sum of ``count`` numbers of x from ``at`` on; of those that have a place, where places are given."""
+    total, zero, values = 0.0, x.dtype.type(0), x[at : at + count]
+    if place.size:
+        places = place[at : at + count]
+        for s in range(len(values)):
+            total += select(places[s] == NOWHERE, zero, values[s])
+    else:
+        for s in range(len(values)):
+            total += values[s]
+    return total
+
+
+plane_sum = device(_plane_sum, fastmath=set(REASSOC), forceinline=True)
+
+
+@kernel
+def _channel_sum(x: ndarray, place: ndarray, y: ndarray, planes: int, size: int, start: int, stop: int) -> None:
     for c in range(start, stop):
         total = 0.0
-        for n in range(x.shape[0]):
-            values = x[n, c]
-            if place.size:
-                places = place[n, c]
-                for s in range(len(values)):
-                    total += select(places[s] == NOWHERE, zero, values[s])
-            else:
-                for s in range(len(values)):
-                    total += values[s]
+        for plane in range(c, planes, len(y)):
+            total += plane_sum(x, place, plane * size, size)
         y[c] = total
 
 
@@ -40,7 +48,8 @@ def channel_sum(gy: ndarray, place: ndarray = EVERYWHERE) -> ndarray:
     array([10., 10., 10.], dtype=float32)
     """
     y = np.empty(gy.shape[1], gy.dtype)
-    split(_channel_sum, len(y), np.ascontiguousarray(gy), place, y, work=gy.size)
+    arrays = np.ascontiguousarray(gy).reshape(-1), place.reshape(-1), y
+    split(_channel_sum, len(y), *arrays, gy.shape[0] * len(y), gy.shape[2], work=gy.size)
     return y
 
 
