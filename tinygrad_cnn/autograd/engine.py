@@ -176,11 +176,15 @@ class Walk:
             saved = lift(node, self.wrap)
         for i, rule, arguments in plan.rules:
             if i < 0:  # a joint backward: the gradients of all inputs at once
-                before = useful.set(self.useful)
-                try:
+                outer = useful.get()  # of a walk whose rule goes back through a graph of its own
+                if outer is self.useful:
                     gradients = rule(node, gy, *[saved[p] for p in arguments])
-                finally:
-                    useful.reset(before)  # a rule may go back through a graph of its own
+                else:
+                    useful.set(self.useful)
+                    try:
+                        gradients = rule(node, gy, *[saved[p] for p in arguments])
+                    finally:
+                        useful.set(outer)
                 if len(gradients) != len(edges):
                     raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")
                 for edge, g in zip(edges, gradients, strict=True):

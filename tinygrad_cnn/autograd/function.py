@@ -190,8 +190,12 @@ class Function:
 
     def needs(self, i: int) -> bool:
         """Say, inside ``backward``, whether the gradient of input ``i`` is wanted."""
-        edge, wanted = self.edges[i] if self.edges is not None else None, useful.get()
-        return edge is not None and (wanted is None or edge in wanted)
+        return self.edges is not None and self.wanted()[i]
+
+    def wanted(self) -> list[bool]:
+        """Say, inside ``backward``, of which inputs the gradient is wanted."""
+        reached = useful.get()
+        return [edge is not None and (reached is None or edge in reached) for edge in self.edges or ()]
 
     def fit(self, g: Any, shape: tuple[int, ...]) -> Any:
         """Bring a gradient of another shape to the input's; only broadcasting operations can."""

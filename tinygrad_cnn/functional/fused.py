@@ -110,7 +110,7 @@ class ConvRun(Function):
         return y
 
     def backward(self, gy: Any, x: Any, w: Any, y: Any) -> tuple[Any, Any, Any]:
-        wants_x, wants_w, wants_b = self.needs(0), self.needs(1), self.needs(2)
+        wants_x, wants_w, wants_b = self.wanted()
         on_arrays, index = type(gy) is ndarray, self.index
         if self.run.relu and not (on_arrays and self.run.pool):
             gy = gate(gy, y)  # on arrays the maxima that are not positive have no place in their windows
@@ -246,7 +246,7 @@ class LinearRun(Function):
         on_arrays, relus = type(gy) is ndarray, self.layers.relus
         hidden: Sequence[Any] = self.hidden if on_arrays else self._hidden_again(*xs)
         gradients: list[Any] = [None] * len(xs)
-        needs = [self.needs(i) for i in range(len(xs))]
+        needs = self.wanted()
         lowest = needs.index(True) if True in needs else len(xs)
         gy = gate(gy, y) if relus[-1] else gy
         for i in range(len(relus) - 1, -1, -1):

@@ -38,8 +38,8 @@ class Cat(Function):
                 return gy[key] if gy[key].flags.c_contiguous else kernel.cut(gy, self.axis, start, stop)
             return read(gy, key)
 
-        pieces = zip(self.cuts[:-1], self.cuts[1:], strict=True)
-        return [piece(start, stop) if self.needs(i) else None for i, (start, stop) in enumerate(pieces)]
+        pieces = zip(self.cuts[:-1], self.cuts[1:], self.wanted(), strict=True)
+        return [piece(start, stop) if wanted else None for start, stop, wanted in pieces]
 
 
 def cat(tensors: Sequence[Any], dim: int = 0, *, axis: int | None = None) -> Any:

@@ -142,13 +142,16 @@ class Optimizer:
         launches: dict[tuple[np.dtype, Any], Launch] = {}
         for group in self.param_groups:
             variant = self.variant(group)
-            found = [(p, g) for p in group["params"] if (g := p.grad) is not None]
-            for dtype in {p._data.dtype for p, _ in found}:
+            # Past the property of a leaf and its questions: this is asked at every step.
+            found = [(p.edge.grad if type(p.edge) is Leaf else p.grad, p._data, p) for p in group["params"]]
+            found = [entry for entry in found if entry[0] is not None]
+            dtypes = {w.dtype for _, w, _ in found}
+            for dtype in dtypes:
+                some = found if len(dtypes) == 1 else [entry for entry in found if entry[1].dtype == dtype]
                 launch = launches.setdefault((dtype, variant), Launch([], [], [], []))
-                some = [(p, g) for p, g in found if p._data.dtype == dtype]
-                launch.parameters.extend([p for p, _ in some])
-                launch.w.extend([p._data for p, _ in some])
-                launch.gw.extend([g._data for _, g in some])
+                launch.gw.extend([g._data for g, _, _ in some])
+                launch.w.extend([w for _, w, _ in some])
+                launch.parameters.extend([p for _, _, p in some])
                 launch.groups.extend([group] * len(some))
         for (_, variant), (parameters, w, gw, groups) in launches.items():
             if len(self.param_groups) == 1:

@@ -76,11 +76,12 @@ class SGD(Optimizer):
         if not variant:
             kernel.sgd(w, gw, None, **options)
             return
-        first = ["momentum_buffer" not in slots for slots in kept]
-        velocities = slot("momentum_buffer", kept, w)
-        if not any(first):
+        velocities = [slots.get("momentum_buffer") for slots in kept]
+        first = [velocity is None for velocity in velocities]
+        if True not in first:
             kernel.sgd(w, gw, velocities, **options)
             return
+        velocities = slot("momentum_buffer", kept, w)
         kernel.sgd(w, gw, velocities, **options, first=first)
         for slots, velocity in zip(kept, velocities, strict=True):
             slots["momentum_buffer"] = velocity
