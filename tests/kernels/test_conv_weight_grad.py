@@ -10,6 +10,7 @@ from tinygrad_cnn import reference
 from tinygrad_cnn.checks.measure import error
 from tinygrad_cnn.kernels.conv_weight_grad import conv2d_weight_grad, takes_maxima
 from tinygrad_cnn.kernels.geometry import Window
+from tinygrad_cnn.kernels.pool_2x2 import NOWHERE
 from tinygrad_cnn.kernels.tile import LONGEST_CHAIN
 
 BOUND = {np.float32: 2e-6, np.float64: 1e-10}
@@ -95,6 +96,21 @@ def test_the_maxima_alone_give_the_bits_of_all_pixels(case: tuple, dtype: type, 
     expected = conv2d_weight_grad(scattered, x, *case[1:])
     np.testing.assert_array_equal(conv2d_weight_grad(found, x, *case[1:], index), expected)
     assert len(fenced) >= 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [3, 40])  # by strips, and by whole planes (conv_weight_flat.py)
+def test_the_gradient_of_a_bias_is_that_of_all_maxima_with_a_place(n: int, dtype: type, fenced: list) -> None:
+    """Even where the others are not finite."""
+    case = (n, 2, 11, 13), (5, 2, 3, 4), (1, 1), ((1, 1), (1, 1)), (1, 1), 1
+    gy, x = operands(3, dtype, *case)
+    found, index, _ = maxima(gy, 4)
+    index[np.random.default_rng(5).random(index.shape) < 1 / 3] = NOWHERE
+    expected = np.where(index == NOWHERE, 0.0, found).sum((0, 2, 3))
+    found[index == NOWHERE] = np.nan
+    gb = np.full(5, np.nan, dtype)
+    conv2d_weight_grad(found, x, *case[1:], index, gb)
+    assert error(gb, expected) <= (1e-6 if dtype == np.float32 else 1e-13)
 
 
 def test_maxima_are_taken_where_their_lists_pay() -> None:

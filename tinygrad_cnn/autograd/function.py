@@ -188,10 +188,6 @@ class Function:
 
     __call__ = apply
 
-    def needs(self, i: int) -> bool:
-        """Say, inside ``backward``, whether the gradient of input ``i`` is wanted."""
-        return self.edges is not None and self.wanted()[i]
-
     def wanted(self) -> list[bool]:
         """Say, inside ``backward``, of which inputs the gradient is wanted."""
         reached = useful.get()

@@ -77,16 +77,12 @@ class Conv2d(Function):
         return over_pixels(gy)
 
 
-def over_pixels(gy: Any, place: Any = None) -> Any:
-    """Sum (N, O, OH, OW) to (O,): the gradient of a bias; of arrays perhaps those alone that have a place.
-
-    That is where in its window each one's maximum was found, which a ReLU may have made 0.
-    """
+def over_pixels(gy: Any) -> Any:
+    """Sum (N, O, OH, OW) to (O,): the gradient of a bias."""
     if type(gy) is not ndarray:
         return sum(gy, (0, 2, 3))
     n, o, oh, ow = gy.shape
-    shape = n, o, oh * ow
-    return channel_sum(gy.reshape(shape)) if place is None else channel_sum(gy.reshape(shape), place.reshape(shape))
+    return channel_sum(gy.reshape(n, o, oh * ow))
 
 
 class Conv2dInputGrad(Function):

@@ -119,26 +119,24 @@ class ConvRun(Function):
         pooled = self.run.pool and on_arrays and gy.dtype == FLOAT32 and gy.size > 0
         asked = self.x_shape, self.w_shape, self.geometry, gy.dtype, get_winograd()
         sparse_x, sparse_w = _sparse(*asked) if pooled else _DENSE
-        dense = (wants_x and not sparse_x) or (wants_w and not sparse_w) or not pooled
+        dense = (wants_x and not sparse_x) or ((wants_w or wants_b) and not sparse_w)
         whole = gy  # the gradient of every pixel, where somebody needs it
         if self.run.pool and dense:
             scatter = MaxPoolScatter(index, self.convolved)
             whole = scatter.forward(gy) if on_arrays else scatter.apply(gy)
-        gx = gw = gb = None
+        gx = gw = None
         if wants_x and sparse_x:
             gx = sparse_x(gy, w, self.x_shape, *self.geometry, index)
         elif wants_x:
             to_x = Conv2dInputGrad(self.geometry, self.x_shape)
             gx = to_x.forward(whole, w) if on_arrays else to_x.apply(whole, w)
-        if wants_w and sparse_w:
-            gb = empty(self.w_shape[0], gy.dtype) if wants_b else None
-            gw = conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, index, gb)
-        elif wants_w:
+        if (wants_w or wants_b) and sparse_w:
+            gb = empty(self.w_shape[0], gy.dtype)
+            return gx, conv_weight_grad.conv2d_weight_grad(gy, x, self.w_shape, *self.geometry, index, gb), gb
+        if wants_w:
             to_w = Conv2dWeightGrad(self.geometry, self.w_shape)
             gw = to_w.forward(whole, x) if on_arrays else to_w.apply(whole, x)
-        if wants_b and gb is None:
-            gb = over_pixels(gy, index) if pooled else over_pixels(whole)
-        return gx, gw, gb
+        return gx, gw, over_pixels(whole) if wants_b else None
 
     @property
     def convolved(self) -> Any:
@@ -239,7 +237,7 @@ class LinearRun(Function):
         """Look at what the kernels read; computing the layers again, under create_graph, reads all."""
         if positions is None:
             lowest, ws = self._lowest(), range(1, len(self.saved) - 1, 2)
-            positions = [*[0] * self.needs(1), *[at for at in ws if lowest < at], len(self.saved) - 1]
+            positions = [*[0] * self.wanted()[1], *[at for at in ws if lowest < at], len(self.saved) - 1]
         super().check_versions(positions)
 
     def backward(self, gy: Any, y: Any, *xs: Any) -> list[Any]:

@@ -55,7 +55,8 @@ class LabelLoss(Function):
         if self.reduction == "none":
             self.divisor = 1.0
             return results[0].reshape(x.shape[:1] + x.shape[2:]).astype(x.dtype)
-        total, weights, *_ = np.add.reduce(results.reshape(len(results), -1), 1).tolist()
+        rows = results if results.ndim == 2 else results.reshape(len(results), -1)
+        total, weights, *_ = np.add.reduce(rows, 1).tolist()
         self.divisor = weights if self.reduction == "mean" else 1.0
         return np.array(total / self.divisor if self.divisor else np.nan, x.dtype)
 

@@ -29,7 +29,7 @@ class Adjoint(NamedTuple):
     rows: int
     pitch: int
     origin: Pair  # where gy[0, 0] stands
-    order: np.ndarray  # of the taps (o, p, q) of one group: by phase, and there over (p, o, q)
+    order: np.ndarray | None  # of the taps (p, o, q) of one group by phase; None where there is one phase
     table: np.ndarray  # in this order, the offset of each tap
     lines: np.ndarray  # how many rows of gy lie between a line of taps and the first of its phase
     phases: np.ndarray  # (phases, 10), as `_input_grad` reads them
@@ -55,7 +55,7 @@ def adjoint(o: int, image: Pair, filters: Pair, stride: Pair, padding: Padding, 
         ps, os, qs = taps[0][:, None, None], np.arange(o)[:, None], taps[1]
         up = reach[0] - ps * dilation[0] // stride[0]
         back = reach[1] - qs * dilation[1] // stride[1]
-        orders.append(((os * filters[0] + ps) * filters[1] + qs).reshape(-1))
+        orders.append(((ps * o + os) * filters[1] + qs).reshape(-1))
         tables.append((os * rows * pitch + up * pitch + back).reshape(-1))
         lines.append(taps[0] * dilation[0] // stride[0])
         if inside[0] < inside[1] and inside[2] < inside[3]:
@@ -63,7 +63,10 @@ def adjoint(o: int, image: Pair, filters: Pair, stride: Pair, padding: Padding, 
         start, line = start + orders[-1].size, line + taps[0].size
     whole = [np.concatenate(parts).astype(np.int64) for parts in (orders, tables, lines)]
     order, table, between = whole
-    return Adjoint(rows, pitch, (reach[0], reach[1]), order, table, between, np.array(phases, np.int64).reshape(-1, 10))
+    return Adjoint(
+        rows, pitch, (reach[0], reach[1]), order if stride != (1, 1) else None, table, between,
+        np.array(phases, np.int64).reshape(-1, 10),
+    )  # fmt: skip
 
 
 @kernel(writes="gx rooms")
@@ -216,11 +219,12 @@ def conv2d_input_grad(
     elif way.by == "lanes":
         conv_lanes.convolve(True, gy, w, None, gx, way.window, groups)
     elif plan := way.plan:
-        # (groups, O/g, C/g, taps) -> (C, O/g * taps), sorted by phase
-        turned = w.reshape(groups, len(w) // groups, w.shape[1], -1).transpose(0, 2, 1, 3).reshape(x_shape[1], -1)
+        # (groups, O/g, C/g, KH, KW) -> (C, KH * O/g * KW), then sorted by phase
+        turned = w.reshape(groups, -1, *w.shape[1:]).transpose(0, 2, 3, 1, 4).reshape(x_shape[1], -1)
+        turned = np.ascontiguousarray(turned) if plan.order is None else turned.take(plan.order, 1)
         threads.split(
-            _input_grad, way.items, gy.reshape(way.gy), index.reshape(-1), turned.take(plan.order, 1),
-            plan.table, plan.lines, plan.phases, gx.reshape(way.gx),
+            _input_grad, way.items, gy.reshape(way.gy), index.reshape(-1), turned, plan.table, plan.lines,
+            plan.phases, gx.reshape(way.gx),
             buffers.empty((threads.pieces_of(way.items), way.room), gy.dtype), *way.numbers, work=way.work,
         )  # fmt: skip
     return gx

@@ -255,16 +255,14 @@ def conv2d_weight_grad(
             out = Window((w_shape[2], w_shape[3]), stride, padding, dilation).out_size("conv2d", x.shape[2:])
             gy, index = pool_2x2.to_the_maximum(gy, index, (*gy.shape[:2], *out)), NO_INDEX
     way = launch(x.shape, w_shape, stride, padding, dilation, groups, lanes(x.dtype), index.size > 0)
-    plan, key = way.plan, ("strips", way.x, w_shape, stride, padding, dilation, groups, x.dtype)
-    acc, gw = buffers.empty(way.acc, x.dtype), buffers.empty(way.gw, x.dtype)
-    lent = buffers.borrow(key, x.dtype, way.images)
-    panels = buffers.empty(way.panels, x.dtype)
+    plan, acc, gw = way.plan, buffers.empty(way.acc, x.dtype), buffers.empty(way.gw, x.dtype)
+    images, panels = lent = buffers.borrow(way.key, x.dtype, way.images, way.panels)
     threads.split(
         _weight_grad, plan.units * plan.parts, gy.reshape(way.gy), x.reshape(way.x), index.reshape(-1), plan.pixels,
-        plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, gb, acc, *lent, panels, panels,
+        plan.sides, plan.places, plan.columns, plan.dense, plan.taps, gw, gb, acc, images, panels, panels,
         np.empty(way.starts, np.int64), buffers.empty(way.chosen, np.int32), plan.each, *way.numbers, work=way.work,
     )  # fmt: skip
-    buffers.give_back(key, lent)
+    buffers.give_back(way.key, lent)
     if plan.parts > 1:
         sizes = plan.groups * plan.shares, plan.units, plan.parts, way.height
         threads.split(_collect, plan.units, acc, plan.taps, gw, *sizes, work=gw.size * plan.parts)

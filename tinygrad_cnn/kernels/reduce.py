@@ -13,11 +13,11 @@ from tinygrad_cnn.kernels.pool import select
 from tinygrad_cnn.kernels.pool_2x2 import NOWHERE, PLACE
 from tinygrad_cnn.kernels.threads import split
 
-EVERYWHERE = np.empty((0, 0, 0), PLACE)
+EVERYWHERE = np.empty(0, PLACE)
 
 
 def _plane_sum(x: ndarray, place: ndarray, at: int, count: int) -> float:
-    """Return the sum of ``count`` numbers of x from ``at`` on; of those that have a place, where places are given."""
+    """Return the sum of ``count`` numbers of x from ``at`` on; of maxima those alone that have a place in a window."""
     total, zero, values = 0.0, x.dtype.type(0), x[at : at + count]
     if place.size:
         places = place[at : at + count]
@@ -41,15 +41,15 @@ def _channel_sum(x: ndarray, place: ndarray, y: ndarray, planes: int, size: int,
         y[c] = total
 
 
-def channel_sum(gy: ndarray, place: ndarray = EVERYWHERE) -> ndarray:
-    """Return the sums over N and S of gy (N, C, S): (C,); of those alone that have a place in their window (N, C, S).
+def channel_sum(gy: ndarray) -> ndarray:
+    """Return the sums over N and S of gy (N, C, S): (C,).
 
     >>> channel_sum(np.ones((2, 3, 5), np.float32))
     array([10., 10., 10.], dtype=float32)
     """
     y = np.empty(gy.shape[1], gy.dtype)
-    arrays = np.ascontiguousarray(gy).reshape(-1), place.reshape(-1), y
-    split(_channel_sum, len(y), *arrays, gy.shape[0] * len(y), gy.shape[2], work=gy.size)
+    n, c, s = gy.shape
+    split(_channel_sum, c, np.ascontiguousarray(gy).reshape(-1), EVERYWHERE, y, n * c, s, work=gy.size)
     return y
 
 

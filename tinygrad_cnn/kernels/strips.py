@@ -133,6 +133,7 @@ class Launch(NamedTuple):
     height: int  # of a tile
     numbers: tuple[int, ...]
     work: int
+    key: object  # under which scratch is lent: the padding in it is zero for these strips alone
 
 
 @lru_cache(maxsize=256)
@@ -165,4 +166,4 @@ def launch(
     )  # fmt: skip
     gy = (n, o, oh // 2, ow // 2) if pooled else (n, o, oh, ow)
     gw = filters, o // filters * depth * kh * kw
-    return Launch(x, gy, plan, acc, images, panels, starts, chosen, gw, rows, numbers, work)
+    return Launch(x, gy, plan, acc, images, panels, starts, chosen, gw, rows, numbers, work, object())

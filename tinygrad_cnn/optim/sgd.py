@@ -76,7 +76,7 @@ class SGD(Optimizer):
         if not variant:
             kernel.sgd(w, gw, None, **options)
             return
-        velocities = [slots.get("momentum_buffer") for slots in kept]
+        velocities: list[Any] = [slots.get("momentum_buffer") for slots in kept]
         first = [velocity is None for velocity in velocities]
         if True not in first:
             kernel.sgd(w, gw, velocities, **options)
