@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from builtins import sum as add_up
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from tinygrad_cnn.functional.shape import expand, permute, reshape, shape_of, un
 from tinygrad_cnn.kernels import loss as kernel
 from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
+
+
+# NumPy needs longer to begin than to add so few numbers.
+_FEW = 32
 
 
 def scores(x: Any) -> Any:
@@ -56,7 +61,8 @@ class LabelLoss(Function):
             self.divisor = 1.0
             return results[0].reshape(x.shape[:1] + x.shape[2:]).astype(x.dtype)
         rows = results if results.ndim == 2 else results.reshape(len(results), -1)
-        total, weights, *_ = np.add.reduce(rows, 1).tolist()
+        few = rows.shape[1] <= _FEW
+        total, weights, *_ = map(add_up, rows.tolist()) if few else np.add.reduce(rows, 1).tolist()
         self.divisor = weights if self.reduction == "mean" else 1.0
         return np.array(total / self.divisor if self.divisor else np.nan, x.dtype)
 
@@ -64,8 +70,8 @@ class LabelLoss(Function):
         """Return the gradient of the loss of each sample, (N, S); on arrays one number stands for N*S equal ones."""
         if self.reduction == "none":
             return samples(gy)
-        gy = gy / (self.divisor or 1.0)  # where none counts, the gradients are 0 anyway
-        return gy if isinstance(gy, np.floating) else expand(gy, labels.shape)
+        divisor = self.divisor or 1.0  # where none counts, the gradients are 0 anyway
+        return np.array([float(gy) / divisor]) if type(gy) is ndarray else expand(gy / divisor, labels.shape)
 
     def coefficients(self, x: Any, labels: Any, weight: Any) -> Any:
         """Return a (N, C, S) for x (N, C, S) and labels (N, S)."""
