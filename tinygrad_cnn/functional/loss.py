@@ -22,7 +22,6 @@ from tinygrad_cnn.kernels import loss as kernel
 from tinygrad_cnn.kernels.geometry import whole
 from tinygrad_cnn.state import place
 
-
 # NumPy needs longer to begin than to add so few numbers.
 _FEW = 32
 
