@@ -52,7 +52,7 @@ def test_the_core_and_the_tour_through_it_stay_small() -> None:
     files = [path for place in places for path in ([place] if place.is_file() else place.rglob("*.py"))]
     tour = [ROOT / "tinygrad_cnn" / folder / f"{name}.py" for folder, names in TOUR.items() for name in names.split()]
     assert sum(code_lines(path.read_text()) for path in [*tour, ROOT / "tinygrad_cnn" / "tensor.py"]) < 7_900
-    assert sum(code_lines(path.read_text()) for path in files) < 13_200
+    assert sum(code_lines(path.read_text()) for path in files) < 13_300
 
 
 def test_code_is_counted_without_prose() -> None:

@@ -190,10 +190,10 @@ def convolve(
 ) -> None:  # fmt: skip
     """Fill y with the convolution of x by filters w; scale and shift, ReLU, pooling follow as in conv_lanes.py."""
     b = np.empty(0, x.dtype) if b is None else np.ascontiguousarray(b)
-    room = buffers.empty((threads.pieces_of(flat.items), flat.room + (flat.maps if index.size else 0)), x.dtype)
+    rooms = rooms_for(flat.items, flat.room + (flat.maps if index.size else 0), x.dtype)
     threads.split(
         _forward, flat.items, contiguous(x).reshape(flat.x), contiguous(w).reshape(flat.filters, -1), b, flat.table,
-        scale, shift, y.reshape(-1), index.reshape(-1), room, relu, *flat.numbers, work=flat.work,
+        scale, shift, y.reshape(-1), index.reshape(-1), rooms, relu, *flat.numbers, work=flat.work,
     )  # fmt: skip
 
 
@@ -283,6 +283,11 @@ def bands_for(n: int, work: int) -> int:
     Every piece copies its image: where there is little work, bands would cost more than they bring.
     """
     return -(-threads.PIECES // n) if n < threads.PIECES // 2 and work >= 2 * threads.SERIAL_BELOW else 1
+
+
+def rooms_for(items: int, room: int, dtype: np.dtype) -> np.ndarray:
+    """Return scratch for each piece of a launch, (pieces, room or a little more): each begins with a line of memory."""
+    return buffers.empty((threads.pieces_of(items), -(-room // LINE) * LINE), dtype)
 
 
 def tile_room(dtype: np.dtype, count: int, rows: int) -> int:

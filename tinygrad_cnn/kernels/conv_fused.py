@@ -1,7 +1,8 @@
 """A convolution and what follows it in a network: batch norm of evaluation, ReLU, 2x2 max pooling.
 
-Where the images lie in the lanes of vectors (conv_lanes.py), all of it happens strip by strip in the cache, and only
-the last result is written to memory. Elsewhere the kernels run one after the other. The bits are the same.
+Where the images lie in the lanes of vectors (conv_lanes.py), all of it happens strip by strip in the cache, by offset
+tables (conv.py) image by image, and only the last result is written to memory. Elsewhere, and where an image is dealt
+to several threads, the kernels run one after the other. The bits are the same.
 """
 
 from __future__ import annotations

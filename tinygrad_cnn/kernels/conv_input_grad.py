@@ -14,7 +14,18 @@ from numpy import ndarray
 
 from tinygrad_cnn.kernels import buffers, conv_lanes, conv_pointwise, pool_2x2, threads
 from tinygrad_cnn.kernels.compile import kernel
-from tinygrad_cnn.kernels.conv import SLACK, Shape, bands_for, is_wide, pack, parts_of, sums_at, tile_room, within
+from tinygrad_cnn.kernels.conv import (
+    SLACK,
+    Shape,
+    bands_for,
+    is_wide,
+    pack,
+    parts_of,
+    rooms_for,
+    sums_at,
+    tile_room,
+    within,
+)
 from tinygrad_cnn.kernels.conv_lanes import NO_INDEX
 from tinygrad_cnn.kernels.geometry import Padding, Pair, Window
 from tinygrad_cnn.kernels.permute import contiguous
@@ -225,6 +236,6 @@ def conv2d_input_grad(
         threads.split(
             _input_grad, way.items, gy.reshape(way.gy), index.reshape(-1), turned, plan.table, plan.lines,
             plan.phases, gx.reshape(way.gx),
-            buffers.empty((threads.pieces_of(way.items), way.room), gy.dtype), *way.numbers, work=way.work,
+            rooms_for(way.items, way.room, gy.dtype), *way.numbers, work=way.work,
         )  # fmt: skip
     return gx
