@@ -95,6 +95,7 @@ def _input_grad(
     """
     n_size, c_size, h_size, w_size = gx.shape
     o_size, ph_size, pw_size = gy.shape[1:]
+    pooled = gy.reshape(-1)
     room = rooms[threads.piece_at(start, n_size * bands)]
     c_group, depth, width = c_size // groups, w.shape[1], vectors * (VECTOR_BYTES // gy.itemsize)
     image = room[(c_group + rows - 1) // rows * rows * width :]
@@ -107,7 +108,7 @@ def _input_grad(
             if index.size:
                 for o in range(o_size):
                     maxima, to = (n * o_size + o) * ph_size * pw_size, (o * i_size + origin_h) * pitch + origin_w
-                    put_maxima(gy.reshape(-1), index, maxima, image, to, pitch, ph_size, pw_size)
+                    put_maxima(pooled, index, maxima, image, to, pitch, ph_size, pw_size)
             else:
                 pack(gy, n, image, 1, 1, origin_h, origin_w, i_size, pitch)
             packed = n
@@ -234,8 +235,7 @@ def conv2d_input_grad(
         turned = w.reshape(groups, -1, *w.shape[1:]).transpose(0, 2, 3, 1, 4).reshape(x_shape[1], -1)
         turned = np.ascontiguousarray(turned) if plan.order is None else turned.take(plan.order, 1)
         threads.split(
-            _input_grad, way.items, gy.reshape(way.gy), index.reshape(-1), turned, plan.table, plan.lines,
-            plan.phases, gx.reshape(way.gx),
-            rooms_for(way.items, way.room, gy.dtype), *way.numbers, work=way.work,
+            _input_grad, way.items, gy.reshape(way.gy), index.reshape(-1), turned, plan.table, plan.lines, plan.phases,
+            gx.reshape(way.gx), rooms_for(way.items, way.room, gy.dtype), *way.numbers, work=way.work,
         )  # fmt: skip
     return gx
