@@ -403,3 +403,23 @@ def test_a_joint_rule_asks_what_its_own_pass_needs() -> None:
     for thread in threads:
         thread.join()
     assert found == {"a": [5.0, 7.0], "b": [2.0, 3.0]}
+
+
+def test_a_joint_rule_still_knows_what_is_wanted_after_a_pass_of_its_own() -> None:
+    class Joint(Function):
+        def __init__(self, inner: Any = None) -> None:
+            self.inner = inner
+
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, gy, a, b):
+            if self.inner is not None:
+                grad(self.inner, first)
+            return [gy * v if wanted else None for v, wanted in zip((b, a), self.wanted(), strict=True)]
+
+    first, second = Tensor([2.0], requires_grad=True), Tensor([3.0], requires_grad=True)
+    inner = Joint()(first, second)
+    a, b = Tensor([5.0], requires_grad=True), Tensor([7.0], requires_grad=True)
+    (gb,) = grad(Joint(inner)(a, b), b)
+    assert gb.tolist() == [5.0]

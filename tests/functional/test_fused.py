@@ -122,6 +122,16 @@ def test_only_what_is_asked_for_is_computed() -> None:
     assert bias.grad is None
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["padding", "windows of many vectors", "a batch with many filters"])
+def test_any_of_the_gradients_may_be_wanted_alone(name: str, dtype: type) -> None:
+    x, w, geometry = GEOMETRIES[name]
+    inputs = draw(x, w, dtype)
+    gradients = lambda *wanted: grad(ConvRun(geometry, RUNS[0]).apply(*inputs).sum(), wanted)
+    for one, expected in zip(inputs, gradients(*inputs), strict=True):
+        np.testing.assert_array_equal(gradients(one)[0].data, expected.data)
+
+
 def test_a_run_lists_its_single_operations() -> None:
     x, w, geometry = GEOMETRIES["plain"]
     inputs = draw(x, w, np.float32)
