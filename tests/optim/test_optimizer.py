@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,32 @@ def train(ps: list[Parameter], optimizer: Any, steps: int, seed: int = 1) -> Non
 
 
 # --- parameters ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "options"), KINDS)
+@pytest.mark.parametrize("count", range(1, 11))
+def test_any_number_of_groups_steps_as_optimisers_of_their_own(kind: Any, options: dict, count: int) -> None:
+    """A launch takes the settings of all groups in one table, which may happen to be square."""
+    make = lambda: [Parameter(np.linspace(1, 2, 3) + i) for i in range(count)]
+    together, alone = make(), make()
+    rates = [0.01 * (i + 1) for i in range(count)]
+    optimizers = [kind([{"params": [p], "lr": lr} for p, lr in zip(together, rates, strict=True)], **options)]
+    train(together, optimizers[0], 3)
+    optimizers = [kind([p], lr=lr, **options) for p, lr in zip(alone, rates, strict=True)]
+    train(alone, SimpleNamespace(step=lambda: [optimizer.step() for optimizer in optimizers]), 3)
+    for p, expected in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(p.data, expected.data)
+
+
+@pytest.mark.parametrize("value", [None, "0.1"])
+def test_a_hyper_parameter_that_became_no_number_is_refused(value: Any) -> None:
+    ps, optimizer = build(optim.SGD, {"momentum": 0.9})
+    before = [p.data.copy() for p in ps]
+    optimizer.param_groups[0]["lr"] = value
+    with pytest.raises(TypeError, match="a hyper-parameter must be a number, got"):
+        train(ps, optimizer, 1)
+    for p, data in zip(ps, before, strict=True):
+        np.testing.assert_array_equal(p.data, data)
 
 
 def test_groups() -> None:

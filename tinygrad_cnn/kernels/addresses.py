@@ -118,7 +118,8 @@ def _check(name: str, group: Arrays, parameters: Arrays, shapes: list[tuple[int,
     p, x = next((p, x) for p, x in pairs if x.shape != p.shape or x.dtype != dtype)
     raise ValueError(
         f"optimiser step: a parameter of shape {p.shape} comes with a {name} of shape {x.shape} and dtype "
-        f"{x.dtype}; it must have the shape of its parameter, and all arrays of a launch one dtype, {dtype}"
+        f"{x.dtype}; it must have the shape of its parameter and its dtype, {dtype}. Where the model was converted, "
+        "make a new optimiser"
     )
 
 
@@ -132,10 +133,12 @@ def launch(
     places = _places(written)
     _check("gradient", gradients, parameters, places.shapes)
     table = np.empty((len(parameters), len(settings)), parameters[0].dtype)
-    try:
-        table[:] = settings  # one number each
-    except ValueError:
+    if all([isinstance(value, (float, int)) for value in settings]):
+        table[:] = settings
+    else:
         for column, value in enumerate(settings):
+            if np.asarray(value).dtype.kind not in "fiub":  # NumPy would make NaN of None, and a number of text
+                raise TypeError(f"optimiser step: a hyper-parameter must be a number, got {value!r}")
             table[:, column] = value
     addresses = places.addresses.copy()
     try:  # four times as fast as x.ctypes.data

@@ -3,7 +3,7 @@
 A convolution and what follows it, map by map, make one pass over memory where nothing observes what lies between:
 [Conv2d, ReLU, MaxPool2d(2)] or a part of it; where no gradient is recorded also [Conv2d, BatchNorm2d, ...] in
 evaluation mode. So do fully connected layers: [Flatten, Linear, ReLU, Linear, ...]. The bits are those of the layers
-one after the other.
+one after the other, of finite numbers: see functional/fused.py.
 
 A row of layers is cut into such *runs* once (`runs_of`); whether a run fits what it is given is asked at every call.
 """
