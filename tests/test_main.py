@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,15 @@ def test_an_unknown_operation_is_an_error_that_lists_the_known_ones(capsys: pyte
     assert captured.out == ""
     assert "no operation 'conv7d'" in captured.err
     assert "matmul" in captured.err
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tinygrad_cnn", "bench", "--list"]
+    process = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (0, b"")
 
 
 def test_it_runs_as_a_module_and_explains_itself() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from inspect import signature
@@ -221,7 +222,12 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = top.parse_args(words)
     try:
         with announced_compilation():
-            return arguments.run(arguments)
+            status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads, `head` perhaps, has seen enough; at exit nothing more shall be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(error, *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
         return 2
