@@ -5,6 +5,8 @@ A float32 accumulator would be off by a quarter of a percent after 262,144 terms
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy import ndarray
 
@@ -16,7 +18,9 @@ from tinygrad_cnn.kernels.threads import split
 EVERYWHERE = np.empty(0, PLACE)
 
 
-def _plane_sum(x: ndarray, place: ndarray, at: int, count: int) -> float:
+# A call would cost more than the sum of a small plane.
+@partial(device, fastmath=set(REASSOC), forceinline=True)
+def plane_sum(x: ndarray, place: ndarray, at: int, count: int) -> float:
     """Return the sum of ``count`` numbers of x from ``at`` on; of maxima those alone that have a place in a window."""
     total, zero, values = 0.0, x.dtype.type(0), x[at : at + count]
     if place.size:
@@ -27,9 +31,6 @@ def _plane_sum(x: ndarray, place: ndarray, at: int, count: int) -> float:
         for s in range(len(values)):
             total += values[s]
     return total
-
-
-plane_sum = device(_plane_sum, fastmath=set(REASSOC), forceinline=True)
 
 
 @kernel
