@@ -34,7 +34,7 @@ WITHOUT_REFERENCE = {
     "conv2d_fused", "convolve", "copied", "cumsum", "cut", "decay", "elementwise", "exp", "expm1", "first",
     "gather", "gather_grad", "goes_in_lanes", "gradients", "is_wide", "largest_of", "last_repeated", "launch",
     "layout", "log1p", "max_bins_gather", "max_pool2d_gather", "mse_loss_grad", "nll_loss_grad", "normal_tail",
-    "pack", "pad", "parts_of", "pixel_index", "put", "rooms_for", "route", "rows_sum", "rows_table",
+    "pack", "pad", "parts_of", "pixel_index", "plane_sum", "put", "rooms_for", "route", "rows_sum", "rows_table",
     "scale_and_shift", "scale_shift", "select", "smooth_l1_loss_grad", "strips", "sums_at", "takes_maxima",
     "tile_room", "within",
 }  # fmt: skip

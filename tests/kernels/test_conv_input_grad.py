@@ -79,7 +79,7 @@ def test_the_maxima_alone_give_the_bits_of_all_pixels(name: str, dtype: type, fe
     everywhere = pool_2x2.to_the_maximum(gy, index, u.shape)
     expected = conv_input_grad.conv2d_input_grad(everywhere, w, x_shape, *geometry)
     np.testing.assert_array_equal(conv_input_grad.conv2d_input_grad(gy, w, x_shape, *geometry, index), expected)
-    if name not in ("images in lanes", "pointwise"):
+    if name in ("one image in bands", "depthwise, in parts"):  # two may fill the lanes of a narrow vector
         assert conv_input_grad.takes_maxima(x_shape, w_shape, *geometry, np.dtype(dtype))
     assert len(fenced) >= 4
 

@@ -116,7 +116,7 @@ def test_the_gradient_of_a_bias_is_that_of_all_maxima_with_a_place(n: int, dtype
 def test_maxima_are_taken_where_their_lists_pay() -> None:
     plain = (1, 1), ((0, 0), (0, 0)), (1, 1)
     assert takes_maxima((8, 6, 14, 14), (16, 6, 5, 5), *plain, 1, np.dtype(np.float32))
-    assert not takes_maxima((7, 1, 28, 28), (6, 1, 3, 3), *plain, 1, np.dtype(np.float32))
+    assert not takes_maxima((7, 1, 28, 28), (6, 1, 2, 2), *plain, 1, np.dtype(np.float32))
     assert takes_maxima((8, 1, 28, 28), (6, 1, 5, 5), *plain, 1, np.dtype(np.float32))  # by conv_weight_flat.py
     assert not takes_maxima((8, 64, 28, 28), (64, 1, 3, 3), *plain, 64, np.dtype(np.float32))
     assert not takes_maxima((1, 16, 5, 520), (64, 16, 3, 3), *plain, 1, np.dtype(np.float32))
