@@ -176,14 +176,13 @@ class Walk:
             saved = lift(node, self.wrap)
         for i, rule, arguments in plan.rules:
             if i < 0:  # a joint backward: the gradients of all inputs at once
-                outer = useful.get()  # of a walk whose rule goes back through a graph of its own
-                if outer is self.useful:
-                    gradients = rule(node, gy, *[saved[p] for p in arguments])
-                else:
+                outer = useful.get()  # that of a walk whose rule goes back through a graph of its own
+                if outer is not self.useful:
                     useful.set(self.useful)
-                    try:
-                        gradients = rule(node, gy, *[saved[p] for p in arguments])
-                    finally:
+                try:
+                    gradients = rule(node, gy, *[saved[p] for p in arguments])
+                finally:
+                    if outer is not self.useful:
                         useful.set(outer)
                 if len(gradients) != len(edges):
                     raise RuntimeError(f"backward returned {len(gradients)} gradients for {len(edges)} inputs")
