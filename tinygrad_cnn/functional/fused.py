@@ -83,14 +83,15 @@ _DENSE = None, False
 
 @lru_cache(maxsize=256)
 def _sparse(x: Shape, w: Shape, geometry: Geometry, dtype: dtype, winograd: bool) -> tuple[Any, bool]:
-    """Return what computes an image's gradient from the maxima alone, None if nothing; and does that of the filters?
+    """Return the kernel that computes the images' gradient from the maxima alone, or None; and whether the filters' is.
 
     Winograd's algorithm, where it may be used, computes an input gradient from all pixels.
     """
-    shapes = x, w, *geometry, dtype
-    to_x: Any = conv_input_maxima.input_grad if conv_input_maxima.pays(*shapes) else None
-    if conv_input_grad.takes_maxima(*shapes) and not choose_winograd(dtype, x, w, *geometry):
-        to_x = to_x or conv_input_grad.conv2d_input_grad
+    shapes, to_x = (x, w, *geometry, dtype), None
+    if conv_input_maxima.pays(*shapes):
+        to_x = conv_input_maxima.input_grad
+    elif conv_input_grad.takes_maxima(*shapes) and not choose_winograd(dtype, x, w, *geometry):
+        to_x = conv_input_grad.conv2d_input_grad
     return to_x, conv_weight_grad.takes_maxima(*shapes)
 
 
